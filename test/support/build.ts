@@ -1,0 +1,40 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const folders = ['ir', 'files', 'passes', 'targets', 'runtime', 'compiler'];
+
+/** Once for all tests: builds dist, which tests start as a process, when a source is newer than it. */
+export function setup(): void {
+  if (
+    newest(
+      folders.map((folder) => join(root, folder)),
+      '.ts',
+    ) <= newest([join(root, 'dist')], '.tsbuildinfo')
+  )
+    return;
+  const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
+  execFileSync(process.execPath, [compiler, '-b'], { cwd: root, stdio: 'inherit' });
+}
+
+/** When the last file with this ending was written; 0 without any. */
+function newest(paths: readonly string[], ending: string): number {
+  let latest = 0;
+  for (const path of paths) {
+    for (const name of entries(path)) {
+      if (name.endsWith(ending)) latest = Math.max(latest, statSync(join(path, name)).mtimeMs);
+    }
+  }
+  return latest;
+}
+
+function entries(path: string): readonly string[] {
+  try {
+    return readdirSync(path, { recursive: true, encoding: 'utf8' });
+  } catch {
+    return [];
+  }
+}
