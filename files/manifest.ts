@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import { dtypes } from '../ir/dtype.ts';
+
+/** `$schema` of every rtc.json: where the schema lies once rtc is installed beside the package. */
+export const manifestSchemaPath = '../node_modules/rtc/schema/rtc-package.schema.json';
+
+/** The file that makes a folder a package. */
+export const manifestName = 'rtc.json';
+
+const count = z.int().min(0);
+const text = z.string().min(1);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+const dtype = z.enum(Object.keys(dtypes) as [keyof typeof dtypes, ...(keyof typeof dtypes)[]]);
+
+const part = z.enum(['prelude', 'block', 'coda']);
+
+const graphTensor = z
+  .object({
+    name: text,
+    dtype,
+    dims: z.array(z.union([count, text])).describe('A number, or a name or sum of names such as past+sequence.'),
+  })
+  .describe('An input or an output of a graph.');
+
+const writtenFile = z
+  .object({ origin: z.literal('written'), size: count, sha256 })
+  .describe('A file that rtc wrote or copied.');
+
+const checkpointFile = z
+  .object({
+    origin: z.literal('checkpoint'),
+    size: count,
+    headerSha256: sha256.describe('Of the 8 bytes of length and the JSON header of the safetensors file.'),
+    sha256: sha256.optional().describe('Of the whole file, when --checksum asked for it.'),
+  })
+  .describe('A weight file of the checkpoint, byte for byte: a hard link to it, or a copy.');
+
+const bytes = z
+  .object({
+    stored: count.describe('Bytes in the checkpoint.'),
+    unrolled: count.describe('Bytes if every loop had weights of its own.'),
+  })
+  .describe('How many bytes of the checkpoint belong to a category, and what they would be without sharing.');
+
+const cacheLayer = z
+  .object({
+    part,
+    layer: count.describe('Number of the stored layer, prelude first.'),
+    depth: count.optional().describe('Depth of this cache, where every loop has its own inputs.'),
+    loops: count.optional().describe('Size of the leading loops axis, where there is one.'),
+  })
+  .describe('What past_key_values.{i} belongs to; i counts the entries of the list.');
+
+/** What rtc.json says of a package: enough to run, check and compare it without knowing how it was made. */
+export const manifestSchema = z
+  .object({
+    $schema: text.optional(),
+    format: z.literal('rtc-package'),
+    version: z.literal(1),
+    rtc: text.describe('Version of rtc that wrote the package.'),
+    name: text,
+    form: z.enum(['depth-batched', 'loop', 'unrolled']),
+    target: z.enum(['onnx', 'tensorrt', 'triton']),
+    dialect: z.enum(['portable', 'ort']),
+    layout: z.enum(['rtc', 'huggingface']),
+    precision: z
+      .object({
+        compute: z.enum(['f32', 'f16', 'bf16']),
+        weights: z
+          .enum(['checkpoint', 'written'])
+          .describe("Whether graphs read the checkpoint's own bytes, or weights written in the compute type."),
+      })
+      .describe('Element type of hidden states, caches and products; norms, softmax and logits are f32.'),
+    graphs: z
+      .record(text, z.object({ inputs: z.array(graphTensor), outputs: z.array(graphTensor) }))
+      .describe('By file, in the order in which a runtime has to pass and receives tensors.'),
+    files: z
+      .record(text, z.discriminatedUnion('origin', [writtenFile, checkpointFile]))
+      .describe('Every file of the package but rtc.json, by its path in the package.'),
+    recursion: z.object({
+      prelude: count,
+      block: count.describe('Layers of the shared block.'),
+      loops: count.describe('How often the block runs.'),
+      coda: count,
+    }),
+    lora: z
+      .object({
+        targets: z.array(text),
+        alpha: z.number().optional(),
+        strategy: z.enum(['bake', 'keep', 'concatenate']),
+      })
+      .optional(),
+    exits: z
+      .object({
+        after: z.array(count).describe('Loops, from 1, behind which a token may leave.'),
+        confidence: z.enum(['top1', 'margin', 'entropy']),
+        threshold: z.number().describe('The default of the model; 1 or more never leaves.'),
+        logits: z.boolean().describe('Whether there is an output exit_logits.{n} for each exit.'),
+      })
+      .optional(),
+    cache: z
+      .object({ dtype, heads: count, headDim: count, layers: z.array(cacheLayer) })
+      .describe('Keys and values: inputs past_key_values.{i}.key|value, outputs present.{i}.key|value.'),
+    source: z
+      .object({
+        folder: z.string().describe('Folder of the package that holds the model as it was compiled; empty: itself.'),
+        model: text.describe('model.json, relative to the package.'),
+        config: text.describe('config.json of the model, relative to the package.'),
+        missing: z
+          .array(text)
+          .describe('Weight files of the model that no graph reads and that were left out: verify needs --model.'),
+      })
+      .describe('The model that was compiled.'),
+    config: z.record(z.string(), z.unknown()).describe('config.json of the model, as it stands.'),
+    passes: z.array(text).describe('Passes that ran, in order.'),
+    sizes: z.object({
+      block: bytes,
+      prelude: bytes,
+      coda: bytes,
+      lora: bytes,
+      embeddings: bytes,
+      head: bytes,
+      exits: bytes,
+      other: bytes.describe('Tensors that no layer uses, such as stored rotary tables.'),
+    }),
+  })
+  .describe('rtc.json: a model compiled by rtc.');
+
+/** rtc.json as an object. */
+export type PackageManifest = z.infer<typeof manifestSchema>;
+
+/** One file of a package. */
+export type PackageFile = PackageManifest['files'][string];
+
+/** An input or an output of a graph of a package. */
+export type GraphTensor = PackageManifest['graphs'][string]['inputs'][number];
+
+/** Categories that the checkpoint's bytes fall into. */
+export type SizeCategory = keyof PackageManifest['sizes'];
+
+/** The JSON Schema of rtc.json, as it is shipped in schema/. */
+export function manifestJsonSchema(): Readonly<Record<string, unknown>> {
+  const { $schema, ...schema } = z.toJSONSchema(manifestSchema, { io: 'input' });
+  return { $schema, $id: 'urn:rtc:schema:rtc-package', title: 'rtc package', ...schema };
+}
+
+/** The text of rtc.json: keys in order, so that equal packages are equal files. */
+export function formatManifest(manifest: PackageManifest): string {
+  return `${JSON.stringify(sortKeys({ ...manifest, $schema: manifest.$schema ?? manifestSchemaPath }), null, 2)}\n`;
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, v]) => v !== undefined);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, v]) => [key, sortKeys(v)]));
+}
