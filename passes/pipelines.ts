@@ -1,0 +1,74 @@
+import type { Graph } from '../ir/graph.ts';
+import type { OpKind } from '../ir/op-table.ts';
+import { cse } from './cse.ts';
+import { flattenRows } from './flatten-rows.ts';
+import { foldConstants } from './fold-constants.ts';
+import { foldLoop } from './fold-loop.ts';
+import { fuseAddLinear } from './fuse-add-linear.ts';
+import { fuseAddNorm } from './fuse-add-norm.ts';
+import { fuseRotary } from './fuse-rotary.ts';
+import type { Confidence } from './insert-exit-heads/confidence.ts';
+import { insertExitHeads } from './insert-exit-heads.ts';
+import { type LoraStrategy, mergeLora } from './merge-lora.ts';
+import type { RunPass } from './pass.ts';
+import { removeDeadCode } from './remove-dead-code.ts';
+import { type Precision, setPrecision } from './set-precision.ts';
+import { type StoredLayers, stackCache } from './stack-cache.ts';
+import { takeApart } from './take-apart.ts';
+import { unrollLoop } from './unroll-loop.ts';
+
+export interface PipelineOptions {
+  readonly precision: Precision;
+  readonly lora: LoraStrategy | 'auto';
+  /** Composite operations that the target has itself. */
+  readonly keeps: ReadonlySet<OpKind>;
+  /** Loops, 1-based and ascending, behind which a token may leave; empty for a model without exits. */
+  readonly exits: readonly number[];
+}
+
+export interface UnrolledOptions extends PipelineOptions {
+  /** Makes the logits behind every exit outputs. */
+  readonly exitLogits: boolean;
+}
+
+export interface LoopOptions extends PipelineOptions {
+  readonly layers: StoredLayers;
+  readonly confidence: Confidence;
+}
+
+/** An ordinary decoder: every loop spelled out, each shared weight still one weight. */
+export function unrolledPipeline(source: Graph<'unrolled'>, options: UnrolledOptions, run: RunPass): Graph<'lowered'> {
+  const folded = run(foldLoop, source);
+  // The hidden state between loops has a name only while there is a loop.
+  const exits = options.exitLogits && options.exits.length > 0;
+  const headed = exits ? run(insertExitHeads({ mode: 'exit-logits', after: options.exits }), folded) : folded;
+  // Unrolled before LoRA is merged: a matrix can be baked only where its factors are of one depth.
+  return finish(run(unrollLoop, headed), options, run);
+}
+
+/** The whole model in one graph with a loop: weights once, exits inside. */
+export function loopPipeline(source: Graph<'unrolled'>, options: LoopOptions, run: RunPass): Graph<'lowered'> {
+  const folded = run(foldLoop, source);
+  // Exits carry the caches of the loop before, so the caches get their loops axis first.
+  const stacked = run(stackCache(options.layers), folded);
+  const { exits: after, confidence } = options;
+  return finish(run(insertExitHeads({ mode: 'in-loop', after, confidence }), stacked), options, run);
+}
+
+/** What every form ends with. */
+function finish(graph: Graph<'unrolled'> | Graph<'folded'>, options: PipelineOptions, run: RunPass): Graph<'lowered'> {
+  const merged = run(mergeLora({ strategy: options.lora }), cleanUp(graph, run));
+  // Behind mergeLora, which bakes in f32; before norms and softmax fall apart, which have to know their types.
+  const typed = run(setPrecision({ compute: options.precision }), merged);
+  // Fused before the parts are taken apart for good.
+  const normed = options.keeps.has('add_rms_norm') ? run(fuseAddNorm, typed) : typed;
+  const rotated = options.keeps.has('rotary_lookup') ? run(fuseRotary, normed) : normed;
+  const flat = run(flattenRows, run(takeApart(options.keeps), rotated));
+  // Only once the axes that nobody wants back are gone is a sum the only use of a product.
+  return cleanUp(run(fuseAddLinear, run(removeDeadCode, flat)), run);
+}
+
+function cleanUp<S extends Graph>(graph: S, run: RunPass): S {
+  // Constants first: what they make equal is merged, and what that leaves unused goes.
+  return run(removeDeadCode, run(cse, run(foldConstants, graph))) as S;
+}

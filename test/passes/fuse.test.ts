@@ -1,0 +1,12 @@
+import { describe, test } from 'vitest';
+import { flattenRows } from '../../passes/flatten-rows.ts';
+import { fuseAddLinear } from '../../passes/fuse-add-linear.ts';
+import { fuseAddNorm } from '../../passes/fuse-add-norm.ts';
+import { fuseRotary } from '../../passes/fuse-rotary.ts';
+import { checkFixture, fixturesIn } from '../support/fixture.ts';
+
+describe.each([flattenRows, fuseAddLinear, fuseAddNorm, fuseRotary])('$name', (pass) => {
+  test.each(fixturesIn(pass.name))('$title', async ({ file }) => {
+    await checkFixture(pass, file);
+  });
+});
