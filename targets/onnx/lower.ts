@@ -1,0 +1,81 @@
+import type { Graph, Op } from '../../ir/graph.ts';
+import { dialects } from './dialects.ts';
+import { type LoweringContext, lowerings } from './lowerings.ts';
+import type { Dialect, OnnxFile } from './onnx-file.ts';
+import type { OnnxModel } from './onnx-model.ts';
+import { onnxWeights } from './onnx-weights.ts';
+import { type OnnxWriter, onnxWriter, valueInfo } from './onnx-writer.ts';
+import { encodeModel } from './proto.ts';
+
+export interface OnnxOptions {
+  readonly dialect: Dialect;
+  /** `model.onnx`. */
+  readonly fileName: string;
+  /** Version of rtc, for people who wonder what made the file. */
+  readonly version: string;
+  /** What else the model says about itself, in this order; nothing that differs from machine to machine. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Generates every weight in the type it is computed in, and points into no checkpoint. */
+  readonly materialize?: boolean;
+}
+
+/** Where tensors lie that rtc makes. */
+export const generatedFile = 'generated.safetensors';
+
+/** A graph as an ONNX file. Reads no weight; the same graph gives the same bytes. */
+export function lowerToOnnx(graph: Graph<'lowered'>, options: OnnxOptions): OnnxFile {
+  const { model, linked, generated } = lowerToModel(graph, options);
+  return { name: options.fileName, bytes: encodeModel(model), linked, generated };
+}
+
+/** As {@link lowerToOnnx}, before it becomes bytes. */
+export function lowerToModel(
+  graph: Graph<'lowered'>,
+  { dialect, version, metadata, materialize = false }: Omit<OnnxOptions, 'fileName'>,
+): Pick<OnnxFile, 'linked' | 'generated'> & { readonly model: OnnxModel } {
+  const { opset, irVersion, domains } = dialects[dialect];
+  const writer = onnxWriter(graph);
+  const weights = onnxWeights(writer, graph.weights, { generatedFile, materialize });
+  const context = loweringContext(writer, weights);
+  context.lower(graph.ops);
+  for (const { name, value } of graph.outputs) {
+    // An input, a weight, or a value that is another output as well.
+    if (context.name(value) !== name) writer.addNamed('Identity', [context.name(value)], name);
+  }
+  const { linked, generated, initializers } = weights.finish();
+  const list = writer.finish();
+  const model: OnnxModel = {
+    irVersion,
+    opsets: [{ domain: '', version: opset }, ...domains.map((domain) => ({ domain, version: 1 }))],
+    producerName: 'rtc',
+    producerVersion: version,
+    docString: '',
+    metadata,
+    graph: {
+      name: graph.name,
+      docString: '',
+      nodes: list.nodes,
+      initializers: [...list.initializers, ...initializers],
+      inputs: graph.inputs.map((input) => valueInfo(input.name, input)),
+      outputs: graph.outputs.map(({ name, value }) => valueInfo(name, value)),
+      valueInfo: list.valueInfo,
+    },
+  };
+  return { model, linked, generated };
+}
+
+function loweringContext(writer: OnnxWriter, weights: ReturnType<typeof onnxWeights>): LoweringContext {
+  const context: LoweringContext = {
+    writer,
+    name: (value) => weights.nameOf(value) ?? writer.nameOf(value),
+    beforeCast: weights.beforeCast,
+    lower(ops) {
+      for (const op of ops) {
+        // The table pairs each kind with its lowering, which TypeScript cannot follow through a union.
+        const lowering = lowerings[op.kind] as (op: Op, context: LoweringContext) => void;
+        writer.inScope(op.scope, () => lowering(op, context));
+      }
+    },
+  };
+  return context;
+}

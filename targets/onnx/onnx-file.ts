@@ -1,0 +1,22 @@
+import type { WeightExpr } from '../../ir/weights.ts';
+
+/** Which runtimes a graph is for: plain ai.onnx operators, or ONNX Runtime with its own. */
+export type Dialect = 'portable' | 'ort';
+
+/** An ONNX model ready to be written, with what has to lie beside it. No weight was read to make it. */
+export interface OnnxFile {
+  /** `model.onnx`. */
+  readonly name: string;
+  /** The protobuf; small, since every weight of size is external. */
+  readonly bytes: Uint8Array;
+  /** Checkpoint files that its external data points into, relative to the model's folder, sorted. */
+  readonly linked: readonly string[];
+  /** Tensors that no file has as the graph needs them; they go into generated.safetensors. */
+  readonly generated: readonly GeneratedTensor[];
+}
+
+/** A tensor of generated.safetensors. Its offset is already in the graph: write what layoutSafetensors says, without metadata. */
+export interface GeneratedTensor {
+  readonly name: string;
+  readonly expr: WeightExpr;
+}
