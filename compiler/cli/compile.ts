@@ -1,0 +1,185 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { Command, Option } from 'commander';
+import type { Diagnostic } from '../../files/diagnostics.ts';
+import { fileDiagnostic } from '../../files/file-diagnostic.ts';
+import type { CompileOptions, CompileResult } from '../compile-options.ts';
+import { formatBytes } from '../inspect/format-bytes.ts';
+import { formatTable } from '../inspect/table.ts';
+import type { CommandContext } from './command-context.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { oneOf } from './option-values.ts';
+import type { StartCommand } from './start-command.ts';
+import { UsageError } from './usage-error.ts';
+
+/** Flags as commander hands them over; `compile` has the same names. */
+type CompileFlags = Omit<CompileOptions, 'model'> & { readonly dumpPasses?: string; readonly pageSize?: string };
+
+const forms = ['unrolled', 'loop'] as const;
+
+/** `rtc compile`: a model becomes a package. */
+export function compileCommand(start: StartCommand): Command {
+  const command = new Command('compile')
+    .summary('compile a model into a package')
+    .description(
+      'Compiles a recursive transformer: reads a model, finds its loop, and writes a package with an ONNX graph that\n' +
+        "points into the checkpoint's own files. The last line names the package.",
+    )
+    .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')
+    .addOption(value('--target <target>', 'what to compile for: onnx (default)', ['onnx'], ['tensorrt', 'triton']))
+    .addOption(value('--form <form>', 'unrolled (default) or loop', forms, ['depth-batched']))
+    .addOption(value('--dialect <dialect>', 'portable (default) or ort', ['portable', 'ort']))
+    .option('--out <folder>', 'folder to write (default: ./<name>-<form>)')
+    .addOption(value('--precision <type>', 'f32 (default), f16 or bf16', ['f32', 'f16', 'bf16'], ['int8', 'int4']))
+    .addOption(
+      value('--lora <strategy>', 'auto (default), bake, keep or concatenate', ['auto', 'bake', 'keep', 'concatenate']),
+    )
+    .option('--exit-logits', 'form unrolled: an output with the logits of every exit')
+    .option('--write-weights', 'write weights in the type they are computed in, instead of linking')
+    .option('--copy-weights', "copy the checkpoint's files instead of hard-linking them")
+    .addOption(value('--layout <layout>', 'rtc (default) or huggingface', ['rtc', 'huggingface']))
+    .option('--bindings', 'write bindings.ts, typed TypeScript for the package')
+    .option('--checksum', 'hash linked weights as a whole, not only their headers')
+    .option('--dump-passes <folder>', 'write the graph behind every pass as text')
+    .option('--stop-after <pass>', 'print the graph behind this pass and write no package')
+    .option('--verify-each', 'verify the graph behind every pass (default)')
+    .option('--no-verify-each', 'do not')
+    .addOption(new Option('--page-size <n>').hideHelp())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ rtc compile model.json
+  $ rtc compile ~/models/kjv-relaxed --form loop --dialect ort --out kjv-loop
+  $ rtc compile model.json --precision f16 --write-weights --lora bake
+  $ rtc compile model.json --layout huggingface --out for-transformers-js
+  $ rtc compile model.json --stop-after fold-loop > folded.rtc`,
+    );
+  return command.action((model: string, { dumpPasses, pageSize, ...flags }: CompileFlags) => {
+    refuseContradictions(flags, pageSize);
+    return start(command, (context) => compileInto(context, { ...flags, model }, dumpPasses));
+  });
+}
+
+function value(flags: string, description: string, known: readonly string[], later: readonly string[] = []): Option {
+  return new Option(flags, description).argParser(oneOf(flags.split(' ')[0]!, known, later));
+}
+
+function refuseContradictions(flags: CompileFlags, pageSize: string | undefined): void {
+  const { form = 'unrolled', layout, lora, exitLogits } = flags;
+  if (pageSize !== undefined) {
+    throw new UsageError('--page-size belongs to the form depth-batched, which this version does not have yet.');
+  }
+  if (form !== 'loop') return;
+  if (exitLogits) {
+    throw new UsageError('--exit-logits goes with --form unrolled: in the form loop exits are taken inside the graph.');
+  }
+  if (layout === 'huggingface') {
+    throw new UsageError('--layout huggingface goes with --form unrolled, the one that other runtimes know.');
+  }
+  if (lora === 'bake') {
+    throw new UsageError(
+      '--lora bake gives every loop weights of its own, and --form loop has them once.',
+      'Choose keep, concatenate or auto.',
+    );
+  }
+}
+
+async function compileInto(
+  context: CommandContext,
+  options: CompileOptions,
+  dumpPasses: string | undefined,
+): Promise<ExitCode> {
+  const started = performance.now();
+  const dump = dumpPasses === undefined ? undefined : dumper(dumpPasses);
+  // Loaded here, so that help and wrong usage do not wait for the compiler.
+  const { compile } = await import('../compile.ts');
+  const debug = Number(context.env.RTC_DEBUG) || 0;
+  // Before the work: a dump that cannot be written must not come to light behind a package that was.
+  const early = dump?.problems() ?? [];
+  if (early.length > 0) return context.fail(early);
+  const result = await compile({
+    ...options,
+    signal: context.signal,
+    onProgress: context.progress.show,
+    onDebug: ({ level, text }) => {
+      if (level <= debug) context.note(text);
+    },
+    ...(dump ? { onDump: dump.write } : {}),
+  });
+  const problems = dump?.problems() ?? [];
+  if (!result.ok) return context.fail([...result.diagnostics, ...problems]);
+  if (problems.length > 0) return context.fail(problems);
+  context.report(result.diagnostics);
+  const seconds = (performance.now() - started) / 1000;
+  if (context.json) printJson(context, result.value, result.diagnostics, seconds);
+  else printResult(context, result.value, seconds);
+  return exitCodes.done;
+}
+
+/** Writes dumps as they come, so that they are there even when a later pass breaks. */
+function dumper(folder: string): {
+  readonly write: (name: string, text: string) => void;
+  readonly problems: () => readonly Diagnostic[];
+} {
+  const problems: Diagnostic[] = [];
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    problems.push(fileDiagnostic(error, { file: folder }, 'write'));
+  }
+  return {
+    write: (name, text) => {
+      // What failed once fails for every pass.
+      if (problems.length > 0) return;
+      const file = join(folder, `${name}.rtc`);
+      try {
+        writeFileSync(file, text);
+      } catch (error) {
+        problems.push(fileDiagnostic(error, { file }, 'write'));
+      }
+    },
+    problems: () => problems,
+  };
+}
+
+function printJson(
+  context: CommandContext,
+  { folder, files, passes, stopped }: CompileResult,
+  diagnostics: readonly Diagnostic[],
+  seconds: number,
+): void {
+  context.printJson({ ok: true, package: folder ?? null, files, passes, stopped, seconds, diagnostics });
+}
+
+function printResult(context: CommandContext, result: CompileResult, seconds: number): void {
+  const { folder, files, passes, stopped } = result;
+  showChoices(context, passes);
+  if (folder === undefined) {
+    context.print(stopped ?? '');
+    return;
+  }
+  const shown = relativeToHere(folder);
+  if (context.quiet) {
+    context.print(`${shown}\n`);
+    return;
+  }
+  const rows = files.map(({ path, bytes, linked }) => [path, formatBytes(bytes), linked ? "the checkpoint's own" : '']);
+  for (const line of formatTable(rows, ['left', 'right', 'left'])) context.print(`  ${line}\n`);
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  context.note(context.noteStyle.dim(`${formatBytes(total)} in ${seconds.toFixed(2)} s`));
+  context.print(`${context.style.green('compiled')} ${context.style.bold(shown)}\n`);
+}
+
+/** What was chosen for the user is told without being asked for. */
+function showChoices({ note, noteStyle }: CommandContext, passes: CompileResult['passes']): void {
+  for (const { name, notes } of passes) {
+    if (name === 'merge-lora') for (const text of notes) note(noteStyle.dim(`${name}: ${text}`));
+  }
+}
+
+/** A path as a person in this folder would write it. */
+function relativeToHere(path: string): string {
+  const from = relative('.', path);
+  return from === '' || from === '..' || from.startsWith(`..${sep}`) ? path : `./${from.split(sep).join('/')}`;
+}

@@ -1,0 +1,51 @@
+import { nearest } from '../../files/did-you-mean.ts';
+import { UsageError } from './usage-error.ts';
+
+/** An option with a few possible values; `later` ones are known words that this version cannot do yet. */
+export function oneOf<T extends string>(
+  option: string,
+  values: readonly T[],
+  later: readonly string[] = [],
+): (value: string) => T {
+  return (value) => {
+    const found = values.find((known) => known === value);
+    if (found !== undefined) return found;
+    const choices = `Choose ${list(values)}.`;
+    if (later.includes(value)) throw new UsageError(`This version does not have ${option} ${value} yet.`, choices);
+    const near = nearest(value, values);
+    const guess = near === undefined ? '' : ` Did you mean "${near}"?`;
+    throw new UsageError(`"${value}" is nothing that ${option} knows.${guess}`, choices);
+  };
+}
+
+/** An option that takes a number, which `expected` describes: `a whole number of at least 1`. */
+export function number(option: string, expected: string, holds: (value: number) => boolean): (value: string) => number {
+  return (text) => {
+    const value = /^\s*$/.test(text) ? Number.NaN : Number(text);
+    if (Number.isNaN(value) || !holds(value)) {
+      throw new UsageError(`"${text}" is no value for ${option}: ${expected} was expected.`);
+    }
+    return value;
+  };
+}
+
+export function wholeNumber(option: string, least: number): (value: string) => number {
+  return number(option, `a whole number of at least ${least}`, (n) => Number.isSafeInteger(n) && n >= least);
+}
+
+/** `1,2,3` */
+export function tokenList(option: string): (value: string) => readonly number[] {
+  return (text) => {
+    const parts = text.split(',').map((part) => part.trim());
+    if (!parts.every((part) => /^\d+$/.test(part))) {
+      throw new UsageError(
+        `"${text}" is no value for ${option}: token ids with commas between, such as 1,2,3, were expected.`,
+      );
+    }
+    return parts.map(Number);
+  };
+}
+
+function list(values: readonly string[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+}

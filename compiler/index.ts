@@ -1,0 +1,49 @@
+/**
+ * rtc as a library: what the command line does, as functions.
+ *
+ * ```ts
+ * import { compile, formatDiagnostics, verifyPackage } from 'rtc';
+ *
+ * const compiled = await compile({ model: 'examples/kjv-relaxed', form: 'loop', out: 'out/kjv-loop' });
+ * if (!compiled.ok) throw new Error(formatDiagnostics(compiled.diagnostics));
+ * const checked = await verifyPackage('out/kjv-loop');
+ * ```
+ *
+ * Functions never exit the process and never print. What a user can cause comes back as diagnostics in a
+ * {@link Result}; what is thrown is a bug in rtc. Running a package is in `rtc/runtime`.
+ */
+export type { Diagnostic, Location, Result } from '../files/diagnostics.ts';
+export { formatAnnotations, formatDiagnostics } from '../files/format-diagnostics.ts';
+export type { PackageManifest } from '../files/manifest.ts';
+export { type Package, readPackage } from '../files/package.ts';
+export type { Dim } from '../ir/dims.ts';
+export type { DType } from '../ir/dtype.ts';
+export type { Graph, Op, Region, Stage, Value, Weight } from '../ir/graph.ts';
+export { parseGraph } from '../ir/parse.ts';
+export { printGraph } from '../ir/print.ts';
+export type { TensorType } from '../ir/tensor-type.ts';
+export { verifyGraph } from '../ir/verify.ts';
+export type { WeightExpr } from '../ir/weights.ts';
+export { findLoop } from '../passes/fold-loop.ts';
+export type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
+export { buildGraph } from './architectures/build-graph.ts';
+export type { DecoderSpec, ModelType } from './architectures/decoder-spec.ts';
+export { BrokenPassError, compile } from './compile.ts';
+export type {
+  CompiledFile,
+  CompileOptions,
+  CompileResult,
+  Form,
+  Layout,
+  LoraStrategy,
+  Precision,
+  Progress,
+} from './compile-options.ts';
+export { inspect } from './inspect/inspect.ts';
+export type { Inspection } from './inspect/inspection.ts';
+export { readModel } from './read/read-model.ts';
+export type { ExitSpec, LoraSpec, Recursion, SourceModel } from './read/source-model.ts';
+export { formatVerifyReport } from './verify/format-verify-report.ts';
+export { type VerifyOptions, verifyPackage } from './verify/verify-package.ts';
+export type { VerifyDocument, VerifyReport } from './verify/verify-report.ts';
+export { rtcVersion } from './version.ts';

@@ -1,0 +1,52 @@
+import { formatBytes } from './format-bytes.ts';
+import type { Heading } from './format-inspection.ts';
+import { exitRows, structureRows } from './format-model.ts';
+import { graphRows, initializerRows, operatorRows } from './format-onnx.ts';
+import { sizeRows } from './format-sizes.ts';
+import { tensorRows } from './format-tensors.ts';
+import type { PackageInspection } from './inspection.ts';
+import { printable } from './printable.ts';
+import { listRows, section } from './section.ts';
+
+export function formatPackage({ manifest, graph }: PackageInspection, heading: Heading): readonly string[] {
+  const { form, dialect, target, precision, lora, exits, passes, rtc, layout } = manifest;
+  const [tensors] = Object.values(manifest.graphs);
+  return [
+    `${heading(printable(manifest.name))}  package of rtc ${printable(rtc)}`,
+    ...section(
+      'Structure',
+      [
+        ['form', `${form} for ${target}, ${dialect} dialect${layout === 'rtc' ? '' : `, ${layout} layout`}`],
+        [
+          'precision',
+          `${precision.compute}, weights ${precision.weights === 'written' ? 'written' : 'as in the checkpoint'}`,
+        ],
+        ...structureRows(manifest.recursion),
+        ...(lora ? [['LoRA', lora.strategy], ...listRows('', lora.targets.map(printable))] : []),
+        ...exitRows(exits),
+        ...listRows('passes', passes.map(printable)),
+      ],
+      heading,
+    ),
+    ...section('Sizes in the checkpoint', sizeRows(manifest.sizes), heading, ['left', 'right', 'right', 'right']),
+    ...section(
+      'Files',
+      Object.entries(manifest.files).map(([path, { size, origin }]) => [
+        printable(path),
+        formatBytes(size),
+        origin === 'checkpoint' ? "the checkpoint's" : 'written',
+      ]),
+      heading,
+      ['left', 'right', 'left'],
+    ),
+    ...section('Graph', graphRows(graph), heading),
+    ...section('Weights', initializerRows(graph), heading),
+    ...section('Operators', operatorRows(graph), heading),
+    ...section('Inputs', tensorRows((tensors?.inputs ?? []).map(renamed)), heading),
+    ...section('Outputs', tensorRows((tensors?.outputs ?? []).map(renamed)), heading),
+  ];
+}
+
+function renamed<T extends { readonly dtype: string }>({ dtype, ...tensor }: T): Omit<T, 'dtype'> & { type: string } {
+  return { ...tensor, type: dtype };
+}

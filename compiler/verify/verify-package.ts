@@ -1,0 +1,196 @@
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
+import { mainGraph, type Package, readPackage } from '../../files/package.ts';
+import { onnxRuntimeCodes, RuntimeFailure } from '../../runtime/session.ts';
+import type { Progress } from '../compile-options.ts';
+import { readModel } from '../read/read-model.ts';
+import type { SourceModel } from '../read/source-model.ts';
+import type { Decoder, OnRun } from './call.ts';
+import { type Executor, openDecoder } from './open-decoder.ts';
+import { readReference } from './read-reference.ts';
+import { createTally, type Tally } from './tally.ts';
+import { verifyAgainstModel } from './verify-against-model.ts';
+import { verifyAgainstReference } from './verify-against-reference.ts';
+import type { VerifyReport } from './verify-report.ts';
+
+export interface VerifyOptions {
+  /** A reference.safetensors to compare with; by default the model is computed in float64. */
+  readonly reference?: string | undefined;
+  /** The model to compare with; by default the one that the package brings along. */
+  readonly model?: string | undefined;
+  /** Chooses the random tokens; the same seed, the same tokens. */
+  readonly seed?: number | undefined;
+  /** By default ONNX Runtime, where it can compute in the precision of the package. */
+  readonly executor?: Executor | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Aborting makes the result a failure with the code `interrupted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs a package as it was written and compares what it computes with its model in float64 on random tokens, or with
+ * what a reference.safetensors says. That it differs, or is not what was written, is a report that is not ok; that it
+ * cannot be run or compared is a failure.
+ * @param folder as the user names it
+ */
+export async function verifyPackage(folder: string, options: VerifyOptions = {}): Promise<Result<VerifyReport>> {
+  try {
+    return await verify(folder, options);
+  } catch (error) {
+    if (options.signal?.aborted) {
+      const message = 'Interrupted before everything was compared.';
+      return failure({ severity: 'error', code: 'interrupted', location: { file: folder }, message });
+    }
+    if (error instanceof RuntimeFailure) return failure(error.diagnostic);
+    throw error;
+  }
+}
+
+async function verify(folder: string, options: VerifyOptions): Promise<Result<VerifyReport>> {
+  const { signal, onProgress } = options;
+  onProgress?.({ step: 'read' });
+  const sizes = await readPackage(folder, { check: 'sizes', ...(signal && { signal }) });
+  if (!sizes.ok) return sizes;
+  // A file that was altered is a finding, like a number that differs, and does not keep from comparing numbers.
+  const altered = (await readPackage(folder, signal ? { signal } : {})).diagnostics;
+  const pack = sizes.value;
+  const { manifest } = pack;
+  if (manifest.form === 'depth-batched') {
+    const message = `This is a package of the form "${manifest.form}"; this version verifies "unrolled" and "loop".`;
+    return failure({ severity: 'error', code: 'unsupported-form', location: { file: folder }, message });
+  }
+  const judge = await findJudge(folder, pack, options);
+  if (!judge.ok) return judge;
+  const opened = await openDecoder(join(pack.folder, mainGraph(manifest).file), manifest, options.executor);
+  if (!opened.ok) {
+    return isFinding(altered, opened.diagnostics)
+      ? success(refusedReport(judge.value), [...altered, ...opened.diagnostics])
+      : opened;
+  }
+  const { decoder, executedBy } = opened.value;
+  const tally = createTally();
+  let notes: readonly Diagnostic[];
+  try {
+    notes = await judge.value.compare(decoder, tally, (step, done, total) =>
+      onProgress?.({ step, ...(done !== undefined && total !== undefined && { done, total }) }),
+    );
+  } catch (error) {
+    if (!(error instanceof RuntimeFailure) || !isFinding(altered, [error.diagnostic])) throw error;
+    return success(refusedReport(judge.value), [...altered, error.diagnostic]);
+  } finally {
+    await decoder.close();
+  }
+  const outputs = tally.outputs();
+  const ok = outputs.every((output) => output.ok) && !hasErrors(altered);
+  const report = {
+    document: { version: 1 as const, ok, outputs },
+    differences: tally.differences(),
+    against: judge.value.against,
+    executedBy,
+  };
+  return success(report, [...altered, ...notes]);
+}
+
+/** Whether a package that does not run is itself to blame. ONNX Runtime may also be missing, or be the one that is wrong. */
+function isFinding(altered: readonly Diagnostic[], problems: readonly Diagnostic[]): boolean {
+  const outside: readonly string[] = onnxRuntimeCodes;
+  return hasErrors(altered) || !problems.some(({ code }) => outside.includes(code));
+}
+
+/** What a package is compared with. */
+interface Judge {
+  readonly against: string;
+  readonly compare: (decoder: Decoder, tally: Tally, onRun: OnRun) => Promise<readonly Diagnostic[]>;
+}
+
+async function findJudge(folder: string, pack: Package, options: VerifyOptions): Promise<Result<Judge>> {
+  const { manifest } = pack;
+  const { signal, seed = 0 } = options;
+  const own = manifest.source.missing.length === 0 ? join(folder, manifest.source.model) : undefined;
+  // Against a reference in float32 nothing of the model is asked for.
+  const idle = options.reference !== undefined && manifest.precision.compute === 'f32';
+  const path = options.model ?? (idle ? undefined : own);
+  const read = path === undefined ? undefined : await readModel(path, signal ? { signal } : {});
+  const foreign = read?.ok && options.model !== undefined ? findMismatch(pack, read.value, options.model) : undefined;
+  if (foreign) return failure(foreign);
+  if (options.reference !== undefined) {
+    const found = await readReference(options.reference, manifest);
+    if (!found.ok) return found;
+    const reference = found.value;
+    const model = read?.ok ? read.value : undefined;
+    return success({
+      against: `Compared with "${options.reference}".`,
+      compare: (decoder, tally, onRun) =>
+        verifyAgainstReference({ manifest, decoder, reference, model, tally, onRun, signal }),
+    });
+  }
+  if (read === undefined) return failure(modelNeeded(folder, manifest.source.missing));
+  if (!read.ok) return read;
+  const model = read.value;
+  const large = tooLarge(model, totalmem());
+  if (large) return failure(large);
+  const named = options.model === undefined ? 'the model in the package' : `"${options.model}"`;
+  return success({
+    against: `Compared with ${named}, computed in float64 on random tokens (seed ${seed}).`,
+    compare: (decoder, tally, onRun) => verifyAgainstModel({ manifest, decoder, model, seed, tally, onRun, signal }),
+  });
+}
+
+/** Why a model cannot be computed in float64 on a machine with so many bytes of memory. */
+export function tooLarge(
+  { folder, tensors }: Pick<SourceModel, 'folder' | 'tensors'>,
+  memory: number,
+): Diagnostic | undefined {
+  const numbers = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
+  if (8 * numbers < 0.8 * memory) return undefined;
+  const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
+  return {
+    severity: 'error',
+    code: 'model-too-large',
+    location: { file: folder },
+    message: `The model's ${numbers} weights take ${gigabytes(8 * numbers)} GB in float64, and this machine has ${gigabytes(memory)} GB of memory.`,
+    hint: 'Compare with numbers from elsewhere: --reference.',
+  };
+}
+
+function modelNeeded(folder: string, missing: readonly string[]): Diagnostic {
+  const files = missing.map((path) => `"${path}"`).join(', ');
+  return {
+    severity: 'error',
+    code: 'model-needed',
+    location: { file: folder },
+    message: `The package has not all weights of its model: no graph reads ${files}, so ${missing.length === 1 ? 'it was' : 'they were'} left out.`,
+    hint: 'Name the model with --model, or numbers to compare with by --reference.',
+  };
+}
+
+/** Why a model cannot be the one that a package was made of. */
+function findMismatch({ manifest }: Package, model: SourceModel, named: string): Diagnostic | undefined {
+  const found = {
+    ...model.recursion,
+    vocabulary: model.spec.vocabSize,
+    heads: model.spec.kvHeads,
+    'head size': model.spec.headDim,
+  };
+  const expected: typeof found = {
+    ...manifest.recursion,
+    vocabulary: Number(manifest.config.vocab_size ?? model.spec.vocabSize),
+    heads: manifest.cache.heads,
+    'head size': manifest.cache.headDim,
+  };
+  const wrong = (Object.keys(found) as (keyof typeof found)[]).find((key) => found[key] !== expected[key]);
+  if (wrong === undefined) return undefined;
+  return {
+    severity: 'error',
+    code: 'wrong-model',
+    location: { file: named },
+    message: `"${named}" is not the model of the package: its ${wrong} is ${found[wrong]}, and the package has ${expected[wrong]}.`,
+  };
+}
+
+/** The report of a package that does not run: nothing could be compared. */
+function refusedReport({ against }: Judge): VerifyReport {
+  const document = { version: 1 as const, ok: false, outputs: [] };
+  return { document, differences: [], against, executedBy: 'Nothing was executed.' };
+}

@@ -1,0 +1,127 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { runHere } from './run-here.ts';
+
+const missing = fileURLToPath(new URL('../models/nothing-here', import.meta.url));
+
+describe('wrong usage is exit code 2, a sentence on stderr, and nothing on stdout', () => {
+  test.each<[string, string]>([
+    ['compil model.json', 'There is no command "compil". Did you mean "compile"?'],
+    ['compile', 'MODEL is missing.'],
+    ['compile a b', 'There are 2 arguments where 1 was expected.'],
+    ['compile a --fom loop', 'There is no option "--fom". Did you mean "--form"?'],
+    ['compile a --form', 'The option "--form <form>" needs a value.'],
+    ['compile a --form lop', '"lop" is nothing that --form knows. Did you mean "loop"?'],
+    ['compile a --form depth-batched', 'This version does not have --form depth-batched yet.'],
+    ['compile a --target tensorrt', 'This version does not have --target tensorrt yet.'],
+    ['compile a --target tensorrt --form loop', 'This version does not have --target tensorrt yet.'],
+    ['compile a --target triton', 'This version does not have --target triton yet.'],
+    ['compile a --precision int8', 'This version does not have --precision int8 yet.'],
+    ['compile a --precision int4', 'This version does not have --precision int4 yet.'],
+    [
+      'compile a --page-size 64',
+      '--page-size belongs to the form depth-batched, which this version does not have yet.',
+    ],
+    ['compile a --form loop --exit-logits', '--exit-logits goes with --form unrolled'],
+    ['compile a --form loop --layout huggingface', '--layout huggingface goes with --form unrolled'],
+    ['compile a --form loop --lora bake', '--lora bake gives every loop weights of its own'],
+    ['run', 'PACKAGE is missing.'],
+    ['run a', 'There is nothing to continue.'],
+    ['run a --tokens 1,x', '"1,x" is no value for --tokens'],
+    ['run a --tokens -1', '"-1" is no value for --tokens'],
+    ['run a --prompt x --max-new-tokens 0', '"0" is no value for --max-new-tokens'],
+    ['run a --prompt x --exit-threshold NaN', '"NaN" is no value for --exit-threshold'],
+    ['run a --prompt x --exit-at 1.5', '"1.5" is no value for --exit-at'],
+    ['run a --prompt x --exit-at 1 --exit-threshold 1', '"--exit-threshold" and "--exit-at" do not go together'],
+    ['run a --prompt x --kv-policy complete', 'This version does not have --kv-policy complete yet.'],
+    ['run a --prompt x --temperature -1', '"-1" is no value for --temperature'],
+    ['run a --prompt x --top-k 0', '"0" is no value for --top-k'],
+    ['run a --prompt x --top-p 1.5', '"1.5" is no value for --top-p'],
+    ['run a --prompt x --seed 1', 'A --seed changes nothing while the likeliest token is taken.'],
+    ['verify', 'PACKAGE is missing.'],
+    ['inspect', 'PATH is missing.'],
+    ['inspect a --all', 'There is no option "--all".'],
+  ])('rtc %s', async (line, message) => {
+    const { exitCode, stdout, stderr } = await runHere(line.split(' '));
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toContain('error wrong-usage');
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test('rtc alone shows the help on stderr', async () => {
+    const { exitCode, stdout, stderr } = await runHere([]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toContain('Usage: rtc');
+  });
+
+  test('with --json the sentence is on stdout, too', async () => {
+    const { exitCode, stdout } = await runHere(['compile', '--json']);
+    expect(exitCode).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      version: 1,
+      ok: false,
+      diagnostics: [{ severity: 'error', code: 'wrong-usage', message: 'MODEL is missing.', hint: expect.any(String) }],
+    });
+  });
+});
+
+describe('help', () => {
+  test.each([
+    'compile',
+    'run',
+    'verify',
+    'inspect',
+  ])('rtc help %s and rtc %s --help are one page with examples', async (name) => {
+    const [asked, flagged] = await Promise.all([runHere(['help', name]), runHere([name, '--help'])]);
+    expect(asked).toMatchObject({ exitCode: 0, stderr: '', stdout: flagged.stdout });
+    expect(asked.stdout).toContain(`Usage: rtc ${name}`);
+    expect(asked.stdout).toContain(`$ rtc ${name} `);
+    expect(asked.stdout).toContain('--json');
+    expect(asked.stdout).toContain('--quiet');
+  });
+
+  test('names the commands that exist, and no others', async () => {
+    const { stdout } = await runHere(['--help']);
+    for (const name of ['compile', 'run', 'verify', 'inspect']) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+    for (const name of ['convert', 'serve', 'bench', 'simulate']) expect(stdout).not.toContain(name);
+  });
+
+  test('--version', async () => {
+    expect(await runHere(['--version'])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    });
+  });
+});
+
+describe('problems of the input are exit code 1', () => {
+  test('as text on stderr', async () => {
+    const { exitCode, stdout, stderr } = await runHere(['inspect', missing]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect(stderr).toBe(`error missing-file  ${missing}\n  There is no file "${missing}".\n`);
+  });
+
+  test('with --json as one document on stdout', async () => {
+    const { exitCode, stdout } = await runHere(['inspect', missing, '--json']);
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ version: 1, ok: false, diagnostics: [{ code: 'missing-file' }] });
+  });
+
+  test('in GitHub Actions as annotations as well', async () => {
+    const { stdout, stderr } = await runHere(['inspect', missing], { GITHUB_ACTIONS: 'true' });
+    expect(stdout).toBe('');
+    expect(stderr).toContain('::error file=');
+    expect(stderr).toContain('title=missing-file');
+  });
+
+  test.each([
+    [{}, false],
+    [{ FORCE_COLOR: '1' }, true],
+    [{ FORCE_COLOR: '0' }, false],
+    [{ NO_COLOR: '1' }, false],
+  ])('in colours with %j: %s', async (env, colored) => {
+    const { stderr } = await runHere(['inspect', missing], env);
+    expect(stderr.includes('\u001b[')).toBe(colored);
+  });
+});
