@@ -1,0 +1,189 @@
+import { z } from 'zod';
+import { stepProfileSchema } from '../files/step-profile.ts';
+
+/*
+ * `rtc bench` fills this; `rtc bench --json` prints it (version 1 stands in front), `rtc bench --html` draws it
+ * (page/bench-page.ts), and both show what is there: every optional part may be left out. Times are milliseconds,
+ * depths count from 0, loops from 1.
+ */
+
+const count = z.int().min(0);
+const milliseconds = z.number().min(0);
+const share = z.number().min(0).max(1);
+
+/** How sequences shared steps in a variant, or which other graph ran. */
+export const variantKinds = [
+  'full-depth',
+  'sequence-wise',
+  'sequence-wise-shrink',
+  'depth-wise',
+  'depth-wise-threshold',
+  'unrolled',
+] as const;
+
+export type VariantKind = (typeof variantKinds)[number];
+
+const spread = z
+  .object({
+    samples: z.array(z.number()).min(1).describe('One a repetition, in the order in which they were measured.'),
+    median: z.number(),
+    low: z.number().describe('Least of the samples.'),
+    high: z.number().describe('Largest of the samples.'),
+  })
+  .describe('A number that was measured several times.');
+
+const percentiles = z
+  .object({ p50: milliseconds, p90: milliseconds, p99: milliseconds, mean: milliseconds, max: milliseconds })
+  .describe('Over all requests of the workload, in milliseconds.');
+
+/**
+ * What a row of a step was: a prompt's tokens, a token on its way, a token that runs on for its cache only (policy
+ * complete), work done again behind a preemption, or a row that had left and only waits (sequence-wise).
+ */
+export const rowRoles = ['prompt', 'token', 'background', 'replay', 'idle'] as const;
+
+export type RowRole = (typeof rowRoles)[number];
+
+const timelineRow = z
+  .tuple([count, count, z.enum(rowRoles), z.enum(['stays', 'leaves', 'ends'])])
+  .describe('Request, depth from 0, role, and what came of it: it stays, it gave a token, its sequence ended with it.');
+
+const timelineStep = z.object({
+  start: milliseconds.describe('Since the first step of the timeline.'),
+  duration: milliseconds.describe('Of the whole step.'),
+  run: milliseconds.describe('Of it inside ONNX Runtime.'),
+  heads: count.describe('Heads that were computed.'),
+  rows: z.array(timelineRow).describe('In the order of the step.'),
+});
+
+const variant = z.object({
+  id: z.string().min(1).describe('Unique in the document.'),
+  kind: z.enum(variantKinds),
+  label: z.string().min(1).describe('For people: "depth-wise, heads every 2 passes".'),
+  tokensPerSecond: spread.describe('New tokens of all sequences, over the time from the first step to the last.'),
+  tokens: count.describe('New tokens of one repetition.'),
+  steps: count.describe('Calls of the graph of one repetition.'),
+  milliseconds: milliseconds.describe('Of the median repetition, from its first step to its last.'),
+  meanExit: z.number().min(1).describe('Mean loop behind which tokens left; the number of loops at full depth.'),
+  exits: z
+    .array(z.object({ loop: z.int().min(1), tokens: count }))
+    .describe('How many new tokens left behind which loop, every loop once, ascending.'),
+  rowsPerStep: z.number().min(0).describe('Mean of the rows of decoding steps that did work.'),
+  occupancy: share.describe('Rows that did work over rows that there was room for, weighted by time.'),
+  timeToFirstToken: percentiles.optional().describe('From the arrival of a request to its first token.'),
+  latency: percentiles.optional().describe('From the arrival of a request to its last token.'),
+  timePerToken: percentiles.optional().describe('Between two tokens of a sequence.'),
+  breakdown: z
+    .object({
+      block: milliseconds.describe('Passes of decoding rows that did work; without what is named below.'),
+      attention: milliseconds.optional().describe('Attention, where it is known apart from the block.'),
+      prompt: milliseconds.optional().describe('Passes of prompts.'),
+      head: milliseconds.optional().describe('Heads.'),
+      padding: milliseconds.optional().describe('Rows that waited or were padding.'),
+      cache: milliseconds.optional().describe('Keys and values of skipped loops: propagate, complete.'),
+      host: milliseconds.describe('Outside ONNX Runtime.'),
+      wait: milliseconds.optional().describe('Nothing to do: no request had arrived.'),
+    })
+    .optional()
+    .describe('Where the milliseconds of the median repetition went; the parts add up to them.'),
+  timeline: z
+    .object({
+      whole: z.boolean().describe('False: the run went on behind the last step that is listed.'),
+      steps: z.array(timelineStep),
+    })
+    .optional()
+    .describe('Steps of one repetition from its start, or from a moment that is the same for all variants.'),
+});
+
+const arrivals = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('at-once') }),
+  z.object({ kind: z.literal('poisson'), perSecond: z.number().positive(), seed: z.int() }),
+]);
+
+const lengths = z.object({ least: count, mean: z.number().min(0), most: count });
+
+/** What `rtc bench --json` prints. */
+export const benchDocumentSchema = z
+  .object({
+    version: z.literal(1),
+    environment: z.object({
+      rtc: z.string(),
+      node: z.string(),
+      onnxRuntime: z.string(),
+      platform: z.string().describe('linux-x64'),
+      cpu: z.string(),
+      cores: z.int().min(1),
+      threads: z.int().min(1).describe('Of ONNX Runtime.'),
+    }),
+    package: z.object({
+      name: z.string(),
+      dialect: z.string(),
+      precision: z.string(),
+      prelude: count,
+      block: count,
+      loops: z.int().min(1),
+      coda: count,
+      vocabulary: count,
+      storedParameters: count.optional(),
+      weightBytes: count.optional(),
+      lora: z.string().optional().describe('Strategy of the factors of all depths, if there are any.'),
+    }),
+    workload: z.object({
+      sequences: count,
+      promptTokens: lengths,
+      newTokens: lengths,
+      arrivals,
+      exits: z.string().describe('For people: "trace, 1.20 of 2 loops on average", "threshold 0.7".'),
+      kvPolicy: z.string(),
+      rowOrder: z.string(),
+      maxRows: z.int().min(1),
+      maxSequences: z.int().min(1),
+      repetitions: z.int().min(1),
+      seed: z.int(),
+    }),
+    variants: z.array(variant).min(1),
+    bounds: z
+      .object({
+        loops: z.int().min(1),
+        meanExit: z.number().min(1).describe('Of the exits that all variants share.'),
+        pass: milliseconds.describe('One loop of the block for maxRows rows.'),
+        head: milliseconds.describe('Heads of maxRows rows.'),
+        gain: z.number().describe('loops / meanExit: what the exits allow when heads cost nothing.'),
+        gainWithHeads: z.number().describe('The same with the heads that full depth and early exits have to run.'),
+        reached: z.number().describe('Depth-wise over full depth, measured.'),
+        shareOfGain: z.number(),
+        shareOfGainWithHeads: z.number(),
+      })
+      .optional()
+      .describe('What the exits of the workload allow, and how much of it depth-wise batching reached.'),
+    profile: stepProfileSchema.optional(),
+    quality: z
+      .object({
+        text: z.string().describe('What it was measured on, for people.'),
+        tokens: count,
+        rows: z
+          .array(
+            z.object({
+              threshold: z.number().describe('1: never leaves, the model at full depth.'),
+              kvPolicy: z.string(),
+              perplexity: z.number().positive(),
+              agreement: share.describe('Tokens on which it agrees with full depth.'),
+              meanExit: z.number().min(1),
+              tokensPerSecond: z.number().positive().optional(),
+            }),
+          )
+          .min(1),
+      })
+      .optional()
+      .describe('Accuracy against threshold.'),
+  })
+  .describe('rtc bench: one package, one workload, several ways to batch it.');
+
+/** What `rtc bench --json` prints. */
+export type BenchDocument = z.infer<typeof benchDocumentSchema>;
+
+/** One way to batch the workload, measured. */
+export type BenchVariant = BenchDocument['variants'][number];
+
+/** One call of the graph in a timeline. */
+export type TimelineStep = z.infer<typeof timelineStep>;
