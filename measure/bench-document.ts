@@ -25,7 +25,7 @@ export type VariantKind = (typeof variantKinds)[number];
 
 const spread = z
   .object({
-    samples: z.array(z.number()).min(1).describe('One a repetition, in the order in which they were measured.'),
+    samples: z.array(z.number()).min(1).describe('One a round, in the order in which they were measured.'),
     median: z.number(),
     low: z.number().describe('Least of the samples.'),
     high: z.number().describe('Largest of the samples.'),
@@ -56,14 +56,34 @@ const timelineStep = z.object({
   rows: z.array(timelineRow).describe('In the order of the step.'),
 });
 
+const steady = z
+  .object({
+    tokensPerSecond: spread,
+    gain: spread.optional().describe('Over full depth, round by round.'),
+    tokens: count,
+    steps: count,
+    meanExit: z.number().min(1).describe('Of these tokens.'),
+    rowsPerStep: z.number().min(0).describe('Rows that did work.'),
+    headsPerStep: z.number().min(0),
+    run: milliseconds.describe('Median of a step inside ONNX Runtime.'),
+    host: milliseconds.describe('Median of the rest of a step.'),
+    hostShare: share.describe('All time outside ONNX Runtime over all time.'),
+  })
+  .describe('Decoding steps with sequences still waiting, so that every row can be used; prompts are not counted.');
+
 const variant = z.object({
   id: z.string().min(1).describe('Unique in the document.'),
   kind: z.enum(variantKinds),
   label: z.string().min(1).describe('For people: "depth-wise, heads every 2 passes".'),
-  tokensPerSecond: spread.describe('New tokens of all sequences, over the time from the first step to the last.'),
-  tokens: count.describe('New tokens of one repetition.'),
-  steps: count.describe('Calls of the graph of one repetition.'),
-  milliseconds: milliseconds.describe('Of the median repetition, from its first step to its last.'),
+  tokensPerSecond: spread.describe(
+    'New tokens over time, prompts and waiting included; a round is an equal share of the tokens.',
+  ),
+  whole: z
+    .boolean()
+    .describe('False: the time that was given ended before the workload did, and this is the part that ran.'),
+  tokens: count.describe('New tokens.'),
+  steps: count.describe('Calls of the graph.'),
+  milliseconds: milliseconds.describe("On the variant's own clock, which stands while others run: first step to last."),
   meanExit: z.number().min(1).describe('Mean loop behind which tokens left; the number of loops at full depth.'),
   exits: z
     .array(z.object({ loop: z.int().min(1), tokens: count }))
@@ -73,6 +93,7 @@ const variant = z.object({
   timeToFirstToken: percentiles.optional().describe('From the arrival of a request to its first token.'),
   latency: percentiles.optional().describe('From the arrival of a request to its last token.'),
   timePerToken: percentiles.optional().describe('Between two tokens of a sequence.'),
+  steady: steady.optional(),
   breakdown: z
     .object({
       block: milliseconds.describe('Passes of decoding rows that did work; without what is named below.'),
@@ -85,14 +106,14 @@ const variant = z.object({
       wait: milliseconds.optional().describe('Nothing to do: no request had arrived.'),
     })
     .optional()
-    .describe('Where the milliseconds of the median repetition went; the parts add up to them.'),
+    .describe('Where the milliseconds went; the parts add up to them.'),
   timeline: z
     .object({
       whole: z.boolean().describe('False: the run went on behind the last step that is listed.'),
       steps: z.array(timelineStep),
     })
     .optional()
-    .describe('Steps of one repetition from its start, or from a moment that is the same for all variants.'),
+    .describe('Steps from the start of the workload.'),
 });
 
 const arrivals = z.discriminatedUnion('kind', [
@@ -101,6 +122,79 @@ const arrivals = z.discriminatedUnion('kind', [
 ]);
 
 const lengths = z.object({ least: count, mean: z.number().min(0), most: count });
+
+const bounds = z
+  .object({
+    loops: z.int().min(1),
+    meanExit: z.number().min(1).describe('Of the tokens that depth-wise batching was measured on.'),
+    pass: milliseconds.describe('One loop of the block for the rows of a depth-wise step, without heads.'),
+    head: milliseconds.describe('Heads of maxRows rows.'),
+    headsPerStep: z.number().min(0).describe('Heads of a depth-wise step.'),
+    headOfStep: milliseconds.describe('What so many take.'),
+    gain: z.number().describe('loops / meanExit: what the exits allow when heads cost nothing.'),
+    gainWithHeads: z
+      .number()
+      .describe(
+        '(loops · pass + head) / (meanExit · (pass + headOfStep)): the same with the heads that each has to run.',
+      ),
+    reached: z.number().describe('Depth-wise over full depth, measured in the steady state.'),
+    shareOfGain: z.number(),
+    shareOfGainWithHeads: z.number(),
+    losses: z
+      .array(
+        z.object({
+          what: z.enum(['head', 'host', 'empty-rows', 'other']),
+          gain: z.number().describe('How much of the gain it took; what is reached and all losses add up to the gain.'),
+        }),
+      )
+      .describe('Where the rest of the gain went.'),
+    parts: z
+      .object({ attention: milliseconds, padding: milliseconds })
+      .optional()
+      .describe('Of a pass: what attending to the past takes, and what it takes more because rows differ in length.'),
+  })
+  .describe('What the exits of the workload allow, and how much of it depth-wise batching reached.');
+
+const workload = z.object({
+  sequences: count,
+  promptTokens: lengths,
+  newTokens: lengths,
+  arrivals,
+  exits: z.string().describe('For people: "trace, 1.20 of 2 loops on average", "threshold 0.7".'),
+  kvPolicy: z.string(),
+  rowOrder: z.string(),
+  maxRows: z.int().min(1),
+  maxSequences: z.int().min(1),
+  rounds: z.int().min(1).describe('How often all variants took turns.'),
+  seed: z.int(),
+});
+
+const run = z
+  .object({
+    workload,
+    variants: z.array(variant).min(1),
+    sameTokens: z.boolean().optional().describe('Whether all variants that leave early gave the same tokens.'),
+    bounds: bounds.optional(),
+    unrolled: z
+      .object({
+        package: z.string(),
+        slower: spread.describe('Time of a token at full depth over its time in the form unrolled, round by round.'),
+      })
+      .optional(),
+    engine: z
+      .object({
+        tokensPerSecond: z.number().min(0),
+        hostShare: share.describe('Time outside ONNX Runtime over all time, messages between the threads included.'),
+        messageShare: share.describe('Of it, what the thread and its messages add.'),
+      })
+      .optional()
+      .describe('Depth-wise steps through the engine, which runs in a thread of its own.'),
+    othersCpu: z
+      .object({ mean: z.number().min(0), most: z.number().min(0) })
+      .optional()
+      .describe('Cores that other processes kept busy: over the run, and in the worst round.'),
+  })
+  .describe('One workload at one number of rows.');
 
 /** What `rtc bench --json` prints. */
 export const benchDocumentSchema = z
@@ -128,34 +222,9 @@ export const benchDocumentSchema = z
       weightBytes: count.optional(),
       lora: z.string().optional().describe('Strategy of the factors of all depths, if there are any.'),
     }),
-    workload: z.object({
-      sequences: count,
-      promptTokens: lengths,
-      newTokens: lengths,
-      arrivals,
-      exits: z.string().describe('For people: "trace, 1.20 of 2 loops on average", "threshold 0.7".'),
-      kvPolicy: z.string(),
-      rowOrder: z.string(),
-      maxRows: z.int().min(1),
-      maxSequences: z.int().min(1),
-      repetitions: z.int().min(1),
-      seed: z.int(),
-    }),
-    variants: z.array(variant).min(1),
-    bounds: z
-      .object({
-        loops: z.int().min(1),
-        meanExit: z.number().min(1).describe('Of the exits that all variants share.'),
-        pass: milliseconds.describe('One loop of the block for maxRows rows.'),
-        head: milliseconds.describe('Heads of maxRows rows.'),
-        gain: z.number().describe('loops / meanExit: what the exits allow when heads cost nothing.'),
-        gainWithHeads: z.number().describe('The same with the heads that full depth and early exits have to run.'),
-        reached: z.number().describe('Depth-wise over full depth, measured.'),
-        shareOfGain: z.number(),
-        shareOfGainWithHeads: z.number(),
-      })
-      .optional()
-      .describe('What the exits of the workload allow, and how much of it depth-wise batching reached.'),
+    runs: z
+      .array(run)
+      .describe('One for each number of rows; none when only the profile or the quality was asked for.'),
     profile: stepProfileSchema.optional(),
     quality: z
       .object({
@@ -182,8 +251,11 @@ export const benchDocumentSchema = z
 /** What `rtc bench --json` prints. */
 export type BenchDocument = z.infer<typeof benchDocumentSchema>;
 
+/** One workload at one number of rows. */
+export type BenchRun = BenchDocument['runs'][number];
+
 /** One way to batch the workload, measured. */
-export type BenchVariant = BenchDocument['variants'][number];
+export type BenchVariant = BenchRun['variants'][number];
 
 /** One call of the graph in a timeline. */
 export type TimelineStep = z.infer<typeof timelineStep>;
