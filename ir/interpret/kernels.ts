@@ -11,8 +11,9 @@ import {
   where,
   zipTensors,
 } from './elementwise.ts';
-import { concat, expand, gather, reshape, select, slice, stack, transpose } from './movement.ts';
-import { linear, lowRank, matmul } from './products.ts';
+import { concat, expand, gather, putRows, reshape, select, slice, stack, transpose } from './movement.ts';
+import { pagedAttention } from './paged-attention.ts';
+import { linear, lowRank, lowRankByDepth, matmul } from './products.ts';
 import { cumsum, reduceMax, reduceMean, reduceSum, softmax, topK } from './reductions.ts';
 import { makeTensor, scalar, type Tensor } from './tensor.ts';
 import { attention, layerNorm, rmsNorm, rotary } from './transformer.ts';
@@ -71,6 +72,7 @@ export const kernels: { readonly [K in Exclude<OpKind, 'loop'>]: Kernel<K> } = {
   matmul: ([a, b]) => [matmul(a!, b!)],
   linear: ([x, weight, bias]) => [linear(x!, weight!, bias)],
   low_rank: ([x, a, b, scale]) => [lowRank(x!, a!, b!, scale!)],
+  low_rank_by_depth: ([x, a, b, scale, depth]) => [lowRankByDepth(x!, a!, b!, scale!, depth!)],
 
   reshape: ([x], { dims }, size) => [reshape(x!, dims.map(size))],
   expand: ([x], { dims }, size) => [expand(x!, dims.map(size))],
@@ -88,6 +90,7 @@ export const kernels: { readonly [K in Exclude<OpKind, 'loop'>]: Kernel<K> } = {
   },
   select: ([x], { axis, index }) => [select(x!, axis, index)],
   gather: ([x, indices], { axis }) => [gather(x!, indices!, axis)],
+  put_rows: ([x, indices, updates]) => [putRows(x!, indices!, updates!)],
 
   reduce_sum: ([x], { axis, keep }) => [reduceSum(x!, axis, keep)],
   reduce_mean: ([x], { axis, keep }) => [reduceMean(x!, axis, keep)],
@@ -95,6 +98,7 @@ export const kernels: { readonly [K in Exclude<OpKind, 'loop'>]: Kernel<K> } = {
   cumsum: ([x], { axis }) => [cumsum(x!, axis)],
   softmax: ([x], { axis }) => [softmax(x!, axis)],
   top_k: ([x], { k }) => topK(x!, k),
+  arg_max: ([x]) => [reshape(topK(x!, 1)[1], x!.shape.slice(0, -1))],
 
   rms_norm: ([x, scale], { epsilon }) => [rmsNorm(x!, scale!, epsilon)],
   add_rms_norm: ([x, skip, scale], { epsilon }) => {
@@ -105,6 +109,7 @@ export const kernels: { readonly [K in Exclude<OpKind, 'loop'>]: Kernel<K> } = {
   rotary: ([x, cos, sin]) => [rotary(x!, cos!, sin!)],
   rotary_lookup: ([x, cos, sin, rows]) => [rotary(x!, gather(cos!, rows!, 0), gather(sin!, rows!, 0))],
   attention: ([q, k, v, mask], { scale }) => [attention(q!, k!, v!, mask!, scale)],
+  paged_attention: (operands, { scale }) => [pagedAttention(operands, scale)],
 };
 
 function unary(kind: keyof typeof unaryFunctions) {

@@ -85,6 +85,17 @@ export function gather(x: Tensor, indices: Tensor, axis: number): Tensor {
   return { dtype: x.dtype, shape, data };
 }
 
+/** Entries of the first axis, the ones that `indices` [M] names, by those of `updates` [M, ..]. */
+export function putRows(x: Tensor, indices: Tensor, updates: Tensor): Tensor {
+  const inner = countOf(x.shape.slice(1));
+  const data = x.data.slice();
+  indices.data.forEach((index, i) => {
+    invariant(index >= 0 && index < x.shape[0]!, `cannot put an entry in place ${index} of ${formatShape(x)}`);
+    data.set(updates.data.subarray(i * inner, (i + 1) * inner), index * inner);
+  });
+  return { dtype: x.dtype, shape: x.shape, data };
+}
+
 /** Copies what lies `steps` apart, from `offset` on, into C order. Every movement is this with other steps. */
 function copyStrided(data: Float64Array, shape: readonly number[], steps: readonly number[], offset: number) {
   const result = new Float64Array(countOf(shape));

@@ -1,7 +1,7 @@
 import { invariant } from '../invariant.ts';
 import { broadcastShape } from './elementwise.ts';
-import { expand, transpose } from './movement.ts';
-import { countOf, formatShape, type Tensor } from './tensor.ts';
+import { concat, expand, select, slice, transpose } from './movement.ts';
+import { countOf, formatShape, makeTensor, type Tensor } from './tensor.ts';
 
 /** x · weightᵀ + bias over the last axis: x [.., IN], weight [OUT, IN], bias [OUT] or [.., OUT]. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
@@ -19,6 +19,15 @@ export function lowRank(x: Tensor, a: Tensor, b: Tensor, scale: Tensor): Tensor 
   const update = linear(linear(x, a), b);
   const by = scale.data[0]!;
   return { ...update, data: update.data.map((v) => v * by) };
+}
+
+/** lowRank of each row with the factors of its depth: x [ROWS, .., IN], a [LOOPS, RANK, IN], b [LOOPS, OUT, RANK]. */
+export function lowRankByDepth(x: Tensor, a: Tensor, b: Tensor, scale: Tensor, depth: Tensor): Tensor {
+  const rows = Array.from(depth.data, (d, row) =>
+    lowRank(slice(x, 0, row, 1), select(a, 0, d), select(b, 0, d), select(scale, 0, d)),
+  );
+  const shape = [...x.shape.slice(0, -1), b.shape[1]!];
+  return rows.length === 0 ? makeTensor(x.dtype, shape) : concat(rows, 0);
 }
 
 /** NumPy's matmul for two axes or more on either side. */

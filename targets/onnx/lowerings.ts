@@ -84,6 +84,7 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
     writer.define('Gemm', operands.map(name), results, { attributes: { transB: int(1) } });
   },
   low_rank: takenApart,
+  low_rank_by_depth: takenApart,
 
   reshape: ({ operands, attrs, results }, { writer, name }) => {
     const { shape, allowZero } = reshapeTo(writer, operands[0]!.type.dims, attrs.dims);
@@ -126,6 +127,10 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
     const rows = writer.add('Gather', [raw.name, name(indices!)], options);
     writer.define('Cast', [rows], results, castTo(raw.to));
   },
+  put_rows: ({ operands: [x, indices, updates], results }, { writer, name }) => {
+    const places = writer.add('Unsqueeze', [name(indices!), writer.constant('i64', [1], [1])]);
+    writer.define('ScatterND', [name(x!), places, name(updates!)], results);
+  },
 
   reduce_sum: reduction('ReduceSum'),
   reduce_mean: reduction('ReduceMean'),
@@ -148,6 +153,10 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
   top_k: ({ operands, attrs, results }, { writer, name }) => {
     writer.define('TopK', [name(operands[0]!), writer.constant('i64', [1], [attrs.k])], results);
   },
+  arg_max: ({ operands, results }, { writer, name }) => {
+    const attributes = { axis: int(-1), keepdims: int(0), select_last_index: int(0) };
+    writer.define('ArgMax', [name(operands[0]!)], results, { attributes });
+  },
 
   rms_norm: takenApart,
   add_rms_norm: ({ operands: [x, skip, scale], attrs, results: [normed, sum] }, { writer, name }) => {
@@ -168,6 +177,7 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
     writer.define('RotaryEmbedding', [name(x!), name(rows!), name(cos!), name(sin!)], results, options);
   },
   attention: takenApart,
+  paged_attention: takenApart,
 
   loop: lowerLoop,
 };

@@ -62,6 +62,13 @@ const shape: readonly NodeCase[] = [
   { title: 'nothing', opType: 'Slice', inputs: [x, i64(3), i64(1), i64(1)] },
   { opType: 'Gather', inputs: [x, makeTensor('i64', [2, 2], [0, -1, 2, 1])], attributes: { axis: int(1) } },
   { title: 'one', opType: 'Gather', inputs: [x, one(-1)] },
+  { opType: 'ScatterND', inputs: [x, makeTensor('i64', [2, 1], [-1, 0]), f([2, 3, 4], 'u')] },
+  {
+    title: 'by two axes',
+    opType: 'ScatterND',
+    inputs: [x, makeTensor('i64', [1, 2, 2], [1, 2, 0, -2]), f([1, 2, 4], 'u')],
+  },
+  { title: 'nothing', opType: 'ScatterND', inputs: [x, makeTensor('i64', [0, 1], []), f([0, 3, 4], 'u')] },
   { opType: 'Squeeze', inputs: [f([1, 3, 1], 's'), i64(-1)] },
   { title: 'all', opType: 'Squeeze', inputs: [f([1, 3, 1], 's')] },
   { opType: 'Unsqueeze', inputs: [x, i64(0, -1)] },
@@ -145,6 +152,14 @@ const axis: readonly NodeCase[] = [
     outputs: [true, true],
   },
   { title: 'ties', opType: 'TopK', inputs: [makeTensor('f32', [5], [1, 2, 2, 0, 2]), i64(2)], outputs: [true, true] },
+  { opType: 'ArgMax', inputs: [x], attributes: { axis: int(-1), keepdims: int(0) } },
+  { title: 'of the first axis', opType: 'ArgMax', inputs: [x] },
+  ...[0, 1].map((last) => ({
+    title: `ties, ${last === 0 ? 'first' : 'last'}`,
+    opType: 'ArgMax',
+    inputs: [makeTensor('f32', [3, 2], [2, 1, 1, 1, 2, 0])],
+    attributes: { axis: int(0), select_last_index: int(last) },
+  })),
 ];
 
 const scale = f([4], 'scale');

@@ -13,7 +13,7 @@ import { randomInputs, randomWeight } from '../support/random-tensors.ts';
 import { loadOnnx } from './run-onnx.ts';
 
 /** Operations that take-apart leaves in no graph for ONNX. */
-const takenApart = ['low_rank', 'rms_norm', 'rotary', 'attention'] as const;
+const takenApart = ['low_rank', 'low_rank_by_depth', 'rms_norm', 'rotary', 'attention', 'paged_attention'] as const;
 
 type Reaching = Exclude<OpKind, (typeof takenApart)[number]>;
 
@@ -134,6 +134,18 @@ const graphs: Readonly<Record<Reaching, readonly string[]>> = {
     `graph lowered(%x: f32[5,n], %i: i64[a,b]) { %r: f32[a,b,n] = gather %x, %i {axis=0} return %r }`,
     `graph lowered(%x: f32[n,5], %i: i64[]) { %r: f32[n] = gather %x, %i {axis=1} return %r }`,
   ],
+  put_rows: [
+    `graph lowered(%x: f32[n+2,3,m], %u: f32[2,3,m], %n: f32[n]) {
+      %i: i64[2] = constant {dtype=i64, dims=[2], values=[2,0]}
+      %y: f32[n+2,3,m] = put_rows %x, %i, %u
+      return %y
+    }`,
+    `graph lowered(%x: i64[n+1], %n: f32[n]) {
+      %i: i64[n] = iota {size=n}
+      %y: i64[n+1] = put_rows %x, %i, %i
+      return %y
+    }`,
+  ],
   reduce_sum: reduction('reduce_sum', ['f32', 'i64']),
   reduce_mean: reduction('reduce_mean', ['f32']),
   reduce_max: reduction('reduce_max', ['f32', 'i64']),
@@ -151,6 +163,16 @@ const graphs: Readonly<Record<Reaching, readonly string[]>> = {
       %v: f32[2], %i: i64[2] = top_k %c {k=2}
       %y: f32[n] = neg %x
       return %v, %i, %y
+    }`,
+  ],
+  arg_max: [
+    `graph lowered(%x: f32[n,7]) { %i: i64[n] = arg_max %x return %i }`,
+    // Equal numbers: the first one.
+    `graph lowered(%x: f32[n]) {
+      %c: f32[2,3] = constant {dtype=f32, dims=[2,3], values=[1,2,2,-1,-1,-2]}
+      %i: i64[2] = arg_max %c
+      %y: f32[n] = neg %x
+      return %i, %y
     }`,
   ],
   add_rms_norm: [

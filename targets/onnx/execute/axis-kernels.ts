@@ -40,6 +40,27 @@ export const axisKernels: Readonly<Record<string, NodeKernel>> = {
     const [values, indices] = topK(scaleBy(transpose(x, swap), sign), k);
     return [transpose(scaleBy(values, sign), swap), transpose(indices, swap)];
   },
+  ArgMax: ({ input, axis, int }) => {
+    const x = input(0);
+    const along = axis(x.shape.length, 0);
+    const size = x.shape[along]!;
+    if (size === 0) refuse(`finds the largest of nothing along axis ${along} of [${x.shape}]`);
+    const backwards = int('select_last_index', 0) !== 0;
+    const inOrder = backwards ? slice(x, along, size - 1, size, -1) : x;
+    const last = x.shape.length - 1;
+    const swap = x.shape.map((_, i) => (i === along ? last : i === last ? along : i));
+    const places = transpose(topK(transpose(inOrder, swap), 1)[1], swap);
+    const found = backwards ? mapTensor(places, (place) => size - 1 - place) : places;
+    const keep = int('keepdims', 1) !== 0;
+    return [
+      keep
+        ? found
+        : reshape(
+            found,
+            x.shape.filter((_, i) => i !== along),
+          ),
+    ];
+  },
 };
 
 /** NumPy's matmul, where a single axis is a row on the left and a column on the right. */

@@ -1,4 +1,4 @@
-import { concat, expand, gather, reshape, slice, transpose } from '../../../ir/interpret/movement.ts';
+import { concat, expand, gather, putRows, reshape, slice, transpose } from '../../../ir/interpret/movement.ts';
 import { countOf, makeTensor, scalar, type Tensor } from '../../../ir/interpret/tensor.ts';
 import { broadcastDims } from '../../../ir/tensor-type.ts';
 import { fromFront, type NodeCall, type NodeKernel, refuse } from './node-call.ts';
@@ -42,6 +42,27 @@ export const shapeKernels: Readonly<Record<string, NodeKernel>> = {
     const size = x.shape[along]!;
     const counted = indices.data.map((i) => (i < 0 ? i + size : i));
     return [gather(x, { ...indices, data: counted }, along)];
+  },
+  ScatterND: ({ input, string }) => {
+    const [x, indices, updates] = [input(0), input(1), input(2)];
+    if (string('reduction', 'none') !== 'none') refuse(`puts entries by "${string('reduction')}"`);
+    const depth = indices.shape.at(-1) ?? refuse('puts entries in no place');
+    const fits = `${updates.shape}` === `${[...indices.shape.slice(0, -1), ...x.shape.slice(depth)]}`;
+    if (!fits || updates.dtype !== x.dtype) refuse(`puts [${updates.shape}] into [${x.shape}] by [${indices.shape}]`);
+    // Entries by several axes are entries by one that stands for them all.
+    const outer = x.shape.slice(0, depth);
+    const places = Float64Array.from({ length: countOf(indices.shape.slice(0, -1)) }, (_, n) =>
+      outer.reduce((place, size, axis) => {
+        const index = indices.data[n * depth + axis]!;
+        const counted = index < 0 ? index + size : index;
+        return counted >= 0 && counted < size
+          ? place * size + counted
+          : refuse(`puts an entry in place ${index} of axis ${axis} of [${x.shape}]`);
+      }, 0),
+    );
+    const rows = makeTensor('i64', [places.length], places);
+    const put = putRows(reshape(x, [countOf(outer), ...x.shape.slice(depth)]), rows, updates);
+    return [reshape(put, x.shape)];
   },
   Squeeze: ({ input, inputs }) => {
     const x = input(0);

@@ -1,4 +1,4 @@
-import { at, f32, from, type KernelCases, random, sum } from './kernel-case.ts';
+import { at, f32, from, i64, type KernelCases, random, sum } from './kernel-case.ts';
 
 const a = random([2, 1, 3, 5], 'a');
 const b = random([4, 5, 7], 'b');
@@ -8,7 +8,14 @@ const bias = random([9], 'bias');
 const down = random([2, 5], 'down');
 const up = random([9, 2], 'up');
 
-export const productCases: KernelCases<'matmul' | 'linear' | 'low_rank'> = {
+const bias9 = random([4, 9], 'rows');
+const downs = random([3, 2, 5], 'downs');
+const ups = random([3, 9, 2], 'ups');
+const scales = f32([3], [0.5, -1, 3]);
+const byDepth = (d: number, of: (k: number) => number, o: number) =>
+  [0.5, -1, 3][d]! * sum(2, (r) => at(ups, d, o, r) * sum(5, (k) => at(downs, d, r, k) * of(k)));
+
+export const productCases: KernelCases<'matmul' | 'linear' | 'low_rank' | 'low_rank_by_depth'> = {
   matmul: [
     {
       title: 'leading axes broadcast',
@@ -56,6 +63,38 @@ export const productCases: KernelCases<'matmul' | 'linear' | 'low_rank'> = {
     {
       title: 'rank 0',
       operands: [x, f32([0, 5], []), f32([9, 0], []), f32([], [0.5])],
+      attrs: {},
+      expected: [from([2, 3, 9], () => 0)],
+    },
+  ],
+  low_rank_by_depth: [
+    {
+      title: 'the factors are those of the depth of the row',
+      operands: [x, downs, ups, scales, i64([2], [2, 0])],
+      attrs: {},
+      expected: [from([2, 3, 9], (i, j, o) => byDepth([2, 0][i]!, (k) => at(x, i, j, k), o))],
+    },
+    {
+      title: 'rows of one token each',
+      operands: [bias9, random([3, 2, 9], 'wide'), random([3, 1, 2], 'one'), scales, i64([4], [1, 1, 2, 0])],
+      attrs: {},
+      expected: [
+        from([4, 1], (i) => {
+          const d = [1, 1, 2, 0][i]!;
+          const inner = (r: number) => sum(9, (k) => at(random([3, 2, 9], 'wide'), d, r, k) * at(bias9, i, k));
+          return [0.5, -1, 3][d]! * sum(2, (r) => at(random([3, 1, 2], 'one'), d, 0, r) * inner(r));
+        }),
+      ],
+    },
+    {
+      title: 'no rows',
+      operands: [f32([0, 3, 5], []), downs, ups, scales, i64([0], [])],
+      attrs: {},
+      expected: [f32([0, 3, 9], [])],
+    },
+    {
+      title: 'rank 0',
+      operands: [x, f32([1, 0, 5], []), f32([1, 9, 0], []), f32([1], [2]), i64([2], [0, 0])],
       attrs: {},
       expected: [from([2, 3, 9], () => 0)],
     },

@@ -1,6 +1,7 @@
 import { at, f32, from, i64, type KernelCases, random } from './kernel-case.ts';
 
 const x = random([2, 3, 4], 'x');
+const y1 = random([1, 3, 4], 'y1');
 const y = random([2, 1, 4], 'y');
 
 export const shapeCases: KernelCases<
@@ -16,6 +17,7 @@ export const shapeCases: KernelCases<
   | 'split'
   | 'select'
   | 'gather'
+  | 'put_rows'
 > = {
   constant: [
     {
@@ -97,6 +99,25 @@ export const shapeCases: KernelCases<
       operands: [x, i64([], [1])],
       attrs: { axis: 0 },
       expected: [from([3, 4], (j, k) => at(x, 1, j, k))],
+    },
+  ],
+  put_rows: [
+    {
+      operands: [random([3, 2], 'kept'), i64([2], [2, 0]), f32([2, 2], [5, 6, 7, 8])],
+      attrs: {},
+      expected: [from([3, 2], (i, j) => (i === 1 ? at(random([3, 2], 'kept'), 1, j) : i === 2 ? 5 + j : 7 + j))],
+    },
+    {
+      title: 'no entries',
+      operands: [i64([2], [3, 4]), i64([0], []), i64([0], [])],
+      attrs: {},
+      expected: [i64([2], [3, 4])],
+    },
+    {
+      title: 'of three axes',
+      operands: [x, i64([1], [1]), y1],
+      attrs: {},
+      expected: [from([2, 3, 4], (i, j, k) => (i === 1 ? at(y1, 0, j, k) : at(x, 0, j, k)))],
     },
   ],
 };

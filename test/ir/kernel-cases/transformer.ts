@@ -42,8 +42,40 @@ const attended = from([2, 4, 3, 7], (b, h, s, e) => {
   return sum(6, (t) => weight(t) * at(v, b, kv, t, e)) / sum(6, weight);
 });
 
+/** Four pages of two places. Two rows with two pages each, then one with none; two new tokens a row. */
+const tables = [
+  [3, 1],
+  [0, 3],
+];
+const keyPages = random([4, 2, 2, 5], 'key pages');
+const valuePages = random([4, 2, 2, 7], 'value pages');
+const pagedQ = random([3, 4, 2, 5], 'paged q');
+const newKeys = random([3, 2, 2, 5], 'new keys');
+const newValues = random([3, 2, 2, 7], 'new values');
+/** The first row has three places in use, the second four; each new token sees itself and those before. */
+const past = [3, 4, 0];
+const seenBy = (row: number, token: number, places: number) => (place: number) =>
+  (place < places ? place < past[row]! : place - places <= token) ? 1 : 0;
+const places = (row: number) => (row < 2 ? 4 : 0);
+const stored = (pages: Tensor, fresh: Tensor, row: number, kv: number, place: number, i: number) =>
+  place < places(row)
+    ? at(pages, tables[row]![Math.floor(place / 2)]!, kv, place % 2, i)
+    : at(fresh, row, kv, place - places(row), i);
+
+const pagedAttended = from([3, 4, 2, 7], (row, h, token, e) => {
+  const kv = Math.floor(h / 2);
+  const total = places(row) + 2;
+  const weight = (t: number) =>
+    seenBy(row, token, places(row))(t) *
+    Math.exp(0.3 * sum(5, (d) => at(pagedQ, row, h, token, d) * stored(keyPages, newKeys, row, kv, t, d)));
+  const value = (t: number) => stored(valuePages, newValues, row, kv, t, e);
+  return sum(total, (t) => weight(t) * value(t)) / sum(total, weight);
+});
+const maskOf = (first: number, rows: number) =>
+  from([rows, 1, 2, places(first) + 2], (row, _, s, t) => seenBy(first + row, s, places(first))(t), 'bool');
+
 export const transformerCases: KernelCases<
-  'rms_norm' | 'add_rms_norm' | 'layer_norm' | 'rotary' | 'rotary_lookup' | 'attention'
+  'rms_norm' | 'add_rms_norm' | 'layer_norm' | 'rotary' | 'rotary_lookup' | 'attention' | 'paged_attention'
 > = {
   rms_norm: [{ operands: [x, scale], attrs: { epsilon }, expected: [rms((i, j, n) => at(x, i, j, n))] }],
   add_rms_norm: [{ operands: [x, skip, scale], attrs: { epsilon }, expected: [rms(total), from([2, 3, 4], total)] }],
@@ -102,6 +134,27 @@ export const transformerCases: KernelCases<
       ],
       attrs: { scale: 1 },
       expected: [f32([1, 1, 1, 1], [1])],
+    },
+  ],
+  paged_attention: [
+    {
+      title: 'two groups, the second without a past',
+      operands: [
+        ...[pagedQ, newKeys, newValues, keyPages, valuePages],
+        ...[i64([2, 2], tables.flat()), maskOf(0, 2)],
+        ...[i64([1, 0], []), maskOf(2, 1)],
+      ],
+      attrs: { scale: 0.3 },
+      expected: [pagedAttended],
+    },
+    {
+      title: 'no rows',
+      operands: [
+        ...[f32([0, 4, 2, 5], []), f32([0, 2, 2, 5], []), f32([0, 2, 2, 7], []), keyPages, valuePages],
+        ...[i64([0, 1], []), bool([0, 1, 2, 4], [])],
+      ],
+      attrs: { scale: 0.3 },
+      expected: [f32([0, 4, 2, 7], [])],
     },
   ],
 };
