@@ -42,6 +42,8 @@ export interface TokenEvent {
   readonly exit: number;
   /** Confidence of the choice. */
   readonly confidence: number;
+  /** Natural logarithm of the probability of the request's forced token, where it has one. */
+  readonly forcedLogProbability?: number;
   /** Set with the last token of its sequence. */
   readonly finished?: FinishReason;
 }

@@ -26,6 +26,11 @@ export interface GenerationRequest {
   readonly exit?: ExitRule;
   /** Goes on past end-of-sequence tokens. */
   readonly ignoreEos?: boolean;
+  /**
+   * For measuring on a given text: new token i is `forced[i]`, whatever is chosen (past the end, what is chosen). The
+   * events still say what was chosen, and how likely the forced token was.
+   */
+  readonly forced?: readonly number[];
 }
 
 /** Why a sequence got no more tokens. */
