@@ -1,8 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
+import { makeFolders } from '../../files/make-folders.ts';
 import type { CompileOptions, CompileResult } from '../compile-options.ts';
 import { formatBytes } from '../inspect/format-bytes.ts';
 import { formatTable } from '../inspect/table.ts';
@@ -124,7 +125,7 @@ function dumper(folder: string): {
 } {
   const problems: Diagnostic[] = [];
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
   } catch (error) {
     problems.push(fileDiagnostic(error, { file: folder }, 'write'));
   }

@@ -3,6 +3,7 @@ import { lstat, mkdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../../files/diagnostics.ts';
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
+import { makeFolders } from '../../files/make-folders.ts';
 import { manifestName } from '../../files/manifest.ts';
 import { isPackage } from '../../files/package.ts';
 import { flush } from './write-generated.ts';
@@ -35,7 +36,7 @@ export async function placeFolder<T>(
   let built: Result<T> | undefined;
   try {
     signal?.throwIfAborted();
-    made = await mkdir(parent, { recursive: true });
+    made = makeFolders(parent);
     await mkdir(staged);
     built = await build(staged);
     if (!built.ok) return built;
