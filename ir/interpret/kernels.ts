@@ -80,11 +80,11 @@ export const kernels: { readonly [K in Exclude<OpKind, 'loop'>]: Kernel<K> } = {
   concat: (inputs, { axis }) => [concat(inputs, axis)],
   stack: (inputs) => [stack(inputs)],
   slice: ([x], { axis, start, end }, size) => [slice(x!, axis, size(start), size(end) - size(start))],
-  split: ([x], { axis, sizes }) => {
+  split: ([x], { axis, sizes }, size) => {
     let start = 0;
-    return sizes.map((size) => {
-      const piece = slice(x!, axis, start, size);
-      start += size;
+    return sizes.map(size).map((count) => {
+      const piece = slice(x!, axis, start, count);
+      start += count;
       return piece;
     });
   },

@@ -114,11 +114,11 @@ export const shapeOps = {
   /** An axis cut into pieces of `sizes`, which add up to it. */
   split: {
     operands: ['x'],
-    attrs: { axis: 'int', sizes: 'ints' },
+    attrs: { axis: 'int', sizes: 'dims' },
     infer: ([x], { axis, sizes }) => {
-      const pieces = sizes as readonly number[];
-      const total = pieces.reduce((sum, size) => sum + size, 0);
-      if (x!.dims[axis as number] !== total || pieces.some((size) => size < 0))
+      const pieces = sizes as readonly Dim[];
+      const negative = pieces.some((size) => typeof size === 'number' && size < 0);
+      if (x!.dims[axis as number] !== addDims(...pieces) || negative)
         return `splits axis ${axis} of ${formatType(x!)} into [${pieces}]`;
       return pieces.map((size) =>
         tensor(

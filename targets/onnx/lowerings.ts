@@ -110,8 +110,9 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
     writer.define('Slice', [name(operands[0]!), writer.size(attrs.start), writer.size(attrs.end), axes], results);
   },
   split: ({ operands, attrs, results }, { writer, name }) => {
-    const sizes = writer.constant('i64', [attrs.sizes.length], attrs.sizes);
-    writer.define('Split', [name(operands[0]!), sizes], results, { attributes: { axis: int(attrs.axis) } });
+    writer.define('Split', [name(operands[0]!), writer.sizes(attrs.sizes)], results, {
+      attributes: { axis: int(attrs.axis) },
+    });
   },
   select: ({ operands, attrs, results }, { writer, name }) => {
     const index = writer.constant('i64', [], [attrs.index]);

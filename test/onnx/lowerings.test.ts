@@ -129,7 +129,13 @@ const graphs: Readonly<Record<Reaching, readonly string[]>> = {
     }`,
   ],
   select: [`graph lowered(%x: f32[n,3,2]) { %a: f32[n,2] = select %x {axis=1, index=2} return %a }`],
-  split: [`graph lowered(%x: f32[n,6]) { %a: f32[n,1], %b: f32[n,5] = split %x {axis=1, sizes=[1,5]} return %a, %b }`],
+  split: [
+    `graph lowered(%x: f32[n,6]) { %a: f32[n,1], %b: f32[n,5] = split %x {axis=1, sizes=[1,5]} return %a, %b }`,
+    `graph lowered(%x: f32[n,past+2], %p: f32[past]) {
+      %a: f32[n,past], %b: f32[n,2] = split %x {axis=1, sizes=[past,2]}
+      return %a, %b
+    }`,
+  ],
   gather: [
     `graph lowered(%x: f32[5,n], %i: i64[a,b]) { %r: f32[a,b,n] = gather %x, %i {axis=0} return %r }`,
     `graph lowered(%x: f32[n,5], %i: i64[]) { %r: f32[n] = gather %x, %i {axis=1} return %r }`,

@@ -86,6 +86,13 @@ export const shapeCases: KernelCases<
         from([2, 2, 4], (i, j, k) => at(x, i, j + 1, k)),
       ],
     },
+    {
+      title: 'by name',
+      operands: [x],
+      attrs: { axis: 2, sizes: [1, 'n-1'] },
+      sizes: { n: 4 },
+      expected: [from([2, 3, 1], (i, j) => at(x, i, j, 0)), from([2, 3, 3], (i, j, k) => at(x, i, j, k + 1))],
+    },
   ],
   select: [{ operands: [x], attrs: { axis: 1, index: 2 }, expected: [from([2, 4], (i, k) => at(x, i, 2, k))] }],
   gather: [
