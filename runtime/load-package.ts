@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failure, type Result, success } from '../files/diagnostics.ts';
 import type { PackageManifest } from '../files/manifest.ts';
 import { mainGraph, readPackage } from '../files/package.ts';
+import { readEndTokens } from './end-tokens.ts';
 import { type GraphSession, openSession, type SessionOptions } from './session.ts';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
 
@@ -45,25 +45,7 @@ export async function loadPackage(folder: string, options: SessionOptions = {}):
     manifest,
     session: session.value,
     tokenizer: tokenizer.value,
-    endTokens: endTokens(await generationConfig(read.value.folder), manifest.config),
+    endTokens: await readEndTokens(read.value.folder, manifest),
     close: session.value.close,
   });
-}
-
-/** generation_config.json; nothing when it is missing or is not an object, as its settings are defaults only. */
-async function generationConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    const value: unknown = JSON.parse(await readFile(join(folder, 'generation_config.json'), 'utf8'));
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
-}
-
-function endTokens(...configs: readonly Readonly<Record<string, unknown>>[]): readonly number[] {
-  for (const { eos_token_id: id } of configs) {
-    const ids = [id].flat().filter((token): token is number => Number.isInteger(token));
-    if (ids.length > 0) return ids;
-  }
-  return [];
 }

@@ -59,8 +59,8 @@ export class RuntimeFailure extends Error {
   override readonly name = 'RuntimeFailure';
   readonly diagnostic: Diagnostic;
 
-  constructor(diagnostic: Diagnostic) {
-    super(diagnostic.message);
+  constructor(diagnostic: Diagnostic, options?: ErrorOptions) {
+    super(diagnostic.message, options);
     this.diagnostic = diagnostic;
   }
 }
