@@ -175,6 +175,7 @@ const run = z
     variants: z.array(variant).min(1),
     sameTokens: z.boolean().optional().describe('Whether all variants that leave early gave the same tokens.'),
     bounds: bounds.optional(),
+    boundsByThreshold: bounds.optional().describe('The same for exits by threshold, which need a head at every exit.'),
     unrolled: z
       .object({
         package: z.string(),

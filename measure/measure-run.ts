@@ -1,0 +1,190 @@
+import type { Batching, Core, CoreOptions } from '../runtime/depth-batched/core.ts';
+import type { ExitRule } from '../runtime/depth-batched/request.ts';
+import type { StepModel } from '../runtime/depth-batched/step-model.ts';
+import type { LoadedPackage } from '../runtime/load-package.ts';
+import type { BenchRun, VariantKind } from './bench-document.ts';
+import { boundsOf } from './bounds.ts';
+import { type Contestant, contestant } from './contestant.ts';
+import { describeVariant, steadyRates } from './describe-variant.ts';
+import { type PageShare, sharePages } from './page-share.ts';
+import { type ProbeTimes, probeStep } from './probe.ts';
+import { probeMedians } from './probe-medians.ts';
+import { meanOf, medianOf, spreadOf, sumOf } from './statistics.ts';
+import { type SteadyState, steadyState, steadySteps } from './steady-state.ts';
+import { type Round, takeTurns } from './take-turns.ts';
+import { unrolledContestant } from './unrolled-contestant.ts';
+import type { WorkItem } from './workload.ts';
+
+/** What is measured in one run, and for how long. */
+export interface MeasureOptions {
+  readonly model: StepModel;
+  readonly makeCore: (model: StepModel, options: CoreOptions) => Core;
+  readonly workload: readonly WorkItem[];
+  /** How the document names workload and policies. */
+  readonly described: Omit<BenchRun['workload'], 'maxRows' | 'maxSequences' | 'rounds'>;
+  readonly core: Omit<CoreOptions, 'batching' | 'threshold'> & { readonly maxSequences: number };
+  /** Decides where sequences without a trace leave; with traces, a variant of its own beside the others. */
+  readonly threshold: number | undefined;
+  readonly unrolled: LoadedPackage | undefined;
+  readonly rounds: number;
+  /** How often a round times each part of a step. */
+  readonly probeRepeats: number;
+  readonly timelineSteps: number;
+  readonly deadline?: number;
+  readonly signal?: AbortSignal;
+  readonly onRound?: (round: number) => void;
+}
+
+interface VariantPlan {
+  readonly kind: VariantKind;
+  readonly label: string;
+  readonly batching: Batching;
+  readonly exit: (item: WorkItem) => ExitRule;
+}
+
+/** How many variants share the pages of a model at most: what a model's pages have to suffice for. */
+export const mostVariants = 5;
+
+/** Runs one workload in all variants, in turns, and says what came of it. */
+export async function measureRun(options: MeasureOptions): Promise<BenchRun> {
+  const { model, workload, core, makeCore, signal } = options;
+  const { loops } = model.shape;
+  const plans = variantPlans(options, loops);
+  const shares = sharePages(model, mostVariants);
+  const own = plans.map(({ kind, label, batching, exit }, i) =>
+    contestant({ kind, label, exit, workload, core: makeCore(shares[i]!, { ...core, batching }) }),
+  );
+  const contestants = options.unrolled ? [...own, unrolledContestant(options.unrolled, workload, core.maxRows)] : own;
+  const depthWise = plans.findIndex(({ kind }) => kind === 'depth-wise');
+  const probes: ProbeTimes[] = [];
+  const rounds = await takeTurns({
+    ...options,
+    contestants,
+    tokens: sumOf(workload.map(({ newTokens }) => newTokens)),
+    probe: async () => {
+      const times = signal?.aborted ? undefined : await probeRound(options, own[depthWise]!, shares[depthWise]!);
+      if (times !== undefined) probes.push(times);
+    },
+  });
+  return describeRun(options, plans, contestants, rounds, probes.length === 0 ? undefined : probeMedians(probes));
+}
+
+function variantPlans({ workload, threshold }: MeasureOptions, loops: number): readonly VariantPlan[] {
+  const byThreshold = (): ExitRule => ({ kind: 'threshold', threshold: threshold ?? 1 });
+  const traced = workload.some(({ exits }) => exits !== undefined);
+  const exit = ({ exits }: WorkItem): ExitRule => (exits === undefined ? byThreshold() : { kind: 'trace', exits });
+  const plans: VariantPlan[] = [
+    {
+      kind: 'full-depth',
+      label: 'full depth',
+      batching: 'sequence-wise',
+      exit: () => ({ kind: 'fixed', loop: loops }),
+    },
+    { kind: 'sequence-wise', label: 'sequence-wise, waits for the deepest', batching: 'sequence-wise', exit },
+    { kind: 'sequence-wise-shrink', label: 'sequence-wise, shrinks', batching: 'sequence-wise-shrink', exit },
+    { kind: 'depth-wise', label: 'depth-wise', batching: 'depth-wise', exit },
+  ];
+  if (traced && threshold !== undefined) {
+    const label = `depth-wise, threshold ${threshold.toPrecision(3)}`;
+    plans.push({ kind: 'depth-wise-threshold', label, batching: 'depth-wise', exit: byThreshold });
+  }
+  return plans;
+}
+
+/** Undefined while the scheduler had no step with all its rows. */
+async function probeRound(
+  { model, core: { maxRows }, probeRepeats }: MeasureOptions,
+  depthWise: Contestant,
+  share: PageShare,
+): Promise<ProbeTimes | undefined> {
+  const rows = share.lastDecode();
+  const steps = depthWise.steps.filter(({ kind }) => kind === 'decode');
+  if (rows.length === 0 || steps.length === 0) return undefined;
+  const mean = meanOf(steps.map(({ heads }) => heads));
+  const counts = [1, Math.floor(mean), Math.ceil(mean), Math.ceil(maxRows / 2), rows.length];
+  return probeStep(model, rows, counts, probeRepeats);
+}
+
+function describeRun(
+  options: MeasureOptions,
+  plans: readonly VariantPlan[],
+  contestants: readonly Contestant[],
+  rounds: readonly Round[],
+  times: ProbeTimes | undefined,
+): BenchRun {
+  const { model, core, timelineSteps } = options;
+  const { loops } = model.shape;
+  const turnsOf = contestants.map((_, i) => rounds.map(({ turns }) => turns[i]!));
+  const steadyRounds = rounds.flatMap((round, i) => (isSteady(round) ? [i] : []));
+  const rates = turnsOf.map((turns) => steadyRates(turns, steadyRounds));
+  const variants = contestants.map((each, i) =>
+    describeVariant({
+      contestant: each,
+      turns: turnsOf[i]!,
+      steadyRounds,
+      fullDepth: i === 0 ? undefined : rates[0]!,
+      times,
+      loops,
+      maxRows: core.maxRows,
+      timelineSteps,
+    }),
+  );
+  const states = turnsOf.map((turns) => steadyState(steadyRounds.flatMap((round) => turns[round]!.steps)));
+  const boundsFor = (kind: VariantKind) => {
+    const place = contestants.findIndex((each) => each.kind === kind);
+    const [fullDepth, depthWise] = [states[0], states[place]] as (SteadyState | undefined)[];
+    if (times === undefined || fullDepth === undefined || depthWise === undefined) return undefined;
+    const reached = medianOf(rates[place]!.map((rate, i) => rate / rates[0]![i]!));
+    return boundsOf({ loops, maxRows: core.maxRows, fullDepth, depthWise, times, reached });
+  };
+  const bounds = boundsFor('depth-wise');
+  const boundsByThreshold = boundsFor('depth-wise-threshold');
+  const unrolled = contestants.findIndex(({ kind }) => kind === 'unrolled');
+  const others = rounds.flatMap(({ othersCpu }) => (othersCpu === undefined ? [] : [othersCpu]));
+  return {
+    workload: {
+      ...options.described,
+      maxRows: core.maxRows,
+      maxSequences: core.maxSequences,
+      rounds: Math.max(1, rounds.length),
+    },
+    variants,
+    sameTokens: sameTokens(contestants.slice(1, plans.filter(({ kind }) => kind !== 'depth-wise-threshold').length)),
+    ...(bounds ? { bounds } : {}),
+    ...(boundsByThreshold ? { boundsByThreshold } : {}),
+    ...(unrolled >= 0 && steadyRounds.length > 0
+      ? {
+          unrolled: {
+            package: options.unrolled!.manifest.name,
+            slower: spreadOf(rates[unrolled]!.map((rate, i) => rate / rates[0]![i]!)),
+          },
+        }
+      : {}),
+    ...(others.length === 0 ? {} : { othersCpu: { mean: meanOf(others), most: Math.max(...others) } }),
+  };
+}
+
+/** Whether every contestant made tokens in a round, and never a decoding step without sequences waiting behind it. */
+function isSteady({ turns }: Round): boolean {
+  return turns.every(({ steps }) => {
+    const steady = steadySteps(steps);
+    return (
+      steady.some(({ tokens }) => tokens.length > 0) &&
+      steady.length === steps.filter(({ kind }) => kind === 'decode').length
+    );
+  });
+}
+
+/** As far as all of them came. */
+function sameTokens(contestants: readonly Contestant[]): boolean {
+  const [first, ...others] = contestants.map((each) => each.sequences());
+  return others.every((sequences) =>
+    sequences.every(({ tokens, exits }, i) => {
+      const common = Math.min(tokens.length, first![i]!.tokens.length);
+      return (
+        tokens.slice(0, common).every((token, j) => token === first![i]!.tokens[j]) &&
+        exits.slice(0, common).every((exit, j) => exit === first![i]!.exits[j])
+      );
+    }),
+  );
+}
