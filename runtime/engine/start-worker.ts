@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { RuntimeFailure } from '../session.ts';
 import { gateBytes, openGate } from './gate.ts';
@@ -32,10 +32,15 @@ const patience = 30_000;
  * Starts a worker that begins with `data` and a `gate` (see {@link openGate}) as its workerData.
  * The process does not end before it, and never in the middle of one of its steps.
  */
-export function startWorker(entry: URL, data: object, { onMessage, onFailure }: WorkerListener): EngineWorker {
+export function startWorker(
+  entry: URL,
+  data: object,
+  { onMessage, onFailure }: WorkerListener,
+  resourceLimits: ResourceLimits = {},
+): EngineWorker {
   const buffer = new SharedArrayBuffer(gateBytes);
   const gate = openGate(buffer);
-  const worker = new Worker(entry, { name: 'rtc-engine', workerData: { ...data, gate: buffer } });
+  const worker = new Worker(entry, { name: 'rtc-engine', workerData: { ...data, gate: buffer }, resourceLimits });
   const beforeExit = () => gate.shut(patience);
   process.once('exit', beforeExit);
   let settled = false;
