@@ -1,20 +1,24 @@
 import type { GraphBuilder } from '../ir/builder.ts';
-import { type Dim, multiplyDims } from '../ir/dims.ts';
+import type { Dim } from '../ir/dims.ts';
 import type { FloatDType } from '../ir/dtype.ts';
 import { definitions, type Op, type OpOf, type Stage, type Value } from '../ir/graph.ts';
 import type { OpKind } from '../ir/op-table.ts';
 import { rewriteGraph } from '../ir/rewrite.ts';
 import { roundTo } from '../ir/rounding.ts';
 import type { Pass } from './pass.ts';
+import { attention } from './take-apart/attention.ts';
+import { isEmptyUpdate, lowRank, lowRankByDepth } from './take-apart/low-rank.ts';
+import { pagedAttention } from './take-apart/paged-attention.ts';
 
 /**
  * Writes composite operations as what every target has, but for those in `keeps`, which the target has itself.
  *
- * Given: rms_norm, add_rms_norm, rotary, rotary_lookup, attention, low_rank, at any stage.
+ * Given: rms_norm, add_rms_norm, rotary, rotary_lookup, attention, paged_attention, low_rank, low_rank_by_depth, at any
+ * stage.
  * Result: the same numbers from element-wise operations, products, reductions and softmax. Sums over 16-bit values
  * (norms, softmax) are made in f32.
- * Leaves to cse: what all layers make alike from the mask, cos and sin, in the scope of these.
- * Edge case: a low_rank of rank 0, which adds nothing, goes together with the addition.
+ * Leaves to cse: what all layers make alike from the masks and page tables, cos and sin, in the scope of masks and these.
+ * Edge case: an update of rank 0, which adds nothing, goes together with the addition.
  */
 export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
   return {
@@ -37,6 +41,8 @@ export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
           }
           case 'low_rank':
             return [lowRank(builder, operands as Four, op)];
+          case 'low_rank_by_depth':
+            return [lowRankByDepth(builder, operands, op)];
           case 'rotary':
             return [rotary(builder, operands[0]!, operands[1]!, operands[2]!, besides(1))];
           case 'rotary_lookup': {
@@ -46,6 +52,8 @@ export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
           }
           case 'attention':
             return [attention(builder, operands as Four, op, besides(3))];
+          case 'paged_attention':
+            return [pagedAttention(builder, op, operands, besides)];
           default:
             return undefined;
         }
@@ -56,25 +64,14 @@ export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
 
 type Four = readonly [Value, Value, Value, Value];
 
-/** x + low_rank(...) of rank 0 is x. */
+/** x + an update of rank 0 is x. */
 function withoutNothing(
   op: OpOf<'add'>,
   operands: readonly Value[],
   made: ReadonlyMap<Value, Op>,
 ): readonly Value[] | undefined {
-  const isNothing = (value: Value): boolean => {
-    const maker = made.get(value);
-    return maker?.kind === 'low_rank' && maker.operands[1]!.type.dims[0] === 0;
-  };
-  if (isNothing(op.operands[1]!)) return [operands[0]!];
-  return isNothing(op.operands[0]!) ? [operands[1]!] : undefined;
-}
-
-function lowRank(builder: GraphBuilder, [x, a, b, scale]: Four, op: OpOf<'low_rank'>): Value {
-  const { dtype, dims } = op.results[0]!.type;
-  if (a.type.dims[0] === 0) return builder.add('expand', [builder.constant(dtype, 0)], { dims }, 'nothing');
-  const inner = builder.add('linear', [x, a], {}, 'lora.a');
-  return builder.add('linear', [builder.add('mul', [inner, scale], {}, 'lora.scaled'), b], {}, 'lora.b');
+  if (isEmptyUpdate(made.get(op.operands[1]!))) return [operands[0]!];
+  return isEmptyUpdate(made.get(op.operands[0]!)) ? [operands[1]!] : undefined;
 }
 
 function rmsNorm(builder: GraphBuilder, x: Value, scale: Value, epsilon: number): Value {
@@ -118,54 +115,4 @@ function rotary(builder: GraphBuilder, x: Value, cos: Value, sin: Value, tableSc
   const along = builder.add('mul', [x, wideCos], {}, 'along');
   const across = builder.add('mul', [swapped, wideSin], {}, 'across');
   return builder.add('add', [along, across], {}, 'rotated');
-}
-
-/**
- * The mask as a number to add to scores: 0, or the lowest there is, beside which a score is nothing, so that a query
- * that sees no key has all scores alike. One row per query of each group: f32 [BATCH, 1, GROUP · SEQUENCE, TOTAL].
- */
-function maskBias(builder: GraphBuilder, mask: Value, group: number, dtype: 'f32' | 'f64'): Value {
-  const [batch, , sequence, total] = mask.type.dims as [Dim, Dim, Dim, Dim];
-  const lowest = dtype === 'f32' ? -3.4028234663852886e38 : -Number.MAX_VALUE;
-  const zero = builder.constant(dtype, 0);
-  const bias = builder.add('where', [mask, zero, builder.constant(dtype, lowest)], {}, 'bias');
-  if (group === 1) return bias;
-  const apart = builder.add('reshape', [bias], { dims: [batch, 1, 1, sequence, total] }, 'bias');
-  const repeated = builder.add('expand', [apart], { dims: [batch, 1, group, sequence, total] }, 'bias.groups');
-  const dims = [batch, 1, multiplyDims(group, sequence), total];
-  return builder.add('reshape', [repeated], { dims }, 'bias.rows');
-}
-
-/**
- * Query heads of one KV head become rows of one product, so that keys and values are read once and not once a head.
- * The scale goes onto the queries, which are smaller than the scores.
- */
-function attention(
-  builder: GraphBuilder,
-  [q, k, v, mask]: Four,
-  { attrs }: OpOf<'attention'>,
-  maskScope: string,
-): Value {
-  const [batch, heads, sequence] = q.type.dims as [Dim, number, Dim];
-  const kvHeads = k.type.dims[1] as number;
-  const group = heads / kvHeads;
-  const dtype = q.type.dtype as FloatDType;
-  const wide = dtype === 'f64' ? 'f64' : 'f32';
-  const bias = builder.inScope(maskScope, () => maskBias(builder, mask, group, wide));
-  const groupedDims = [batch, kvHeads, multiplyDims(group, sequence), q.type.dims[3]!];
-  const grouped = group === 1 ? q : builder.add('reshape', [q], { dims: groupedDims }, 'q.grouped');
-  // Right before the product, where ONNX Runtime makes it a factor of the product itself.
-  const scaled =
-    attrs.scale === 1
-      ? grouped
-      : builder.add('mul', [grouped, builder.constant(dtype, roundTo(dtype, attrs.scale))], {}, 'q.scaled');
-  const keys = builder.add('transpose', [k], { perm: [0, 1, 3, 2] }, 'k.transposed');
-  const scores = builder.add('matmul', [scaled, keys], {}, 'scores');
-  const wideScores = dtype === wide ? scores : builder.add('cast', [scores], { to: wide }, 'scores');
-  const masked = builder.add('add', [wideScores, bias], {}, 'scores.masked');
-  const wideShares = builder.add('softmax', [masked], { axis: 3 }, 'shares');
-  const shares = dtype === wide ? wideShares : builder.add('cast', [wideShares], { to: dtype }, 'shares');
-  const attended = builder.add('matmul', [shares, v], {}, 'attended');
-  const dims = [batch, heads, sequence, v.type.dims[3]!];
-  return group === 1 ? attended : builder.add('reshape', [attended], { dims }, 'attended');
 }

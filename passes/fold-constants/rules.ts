@@ -160,7 +160,8 @@ function isAll(number: number, value: Value, f: Folding): boolean {
 }
 
 function emptyUpdate(value: Value, f: Folding): boolean {
-  return f.madeBy('low_rank', value)?.operands[1]?.type.dims[0] === 0;
+  if (f.madeBy('low_rank', value)?.operands[1]?.type.dims[0] === 0) return true;
+  return f.madeBy('low_rank_by_depth', value)?.operands[1]?.type.dims[1] === 0;
 }
 
 /** Arithmetic on two sizes is a size. */

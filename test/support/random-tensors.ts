@@ -1,6 +1,6 @@
-import { evaluateDim, symbolsOf } from '../../ir/dims.ts';
+import { type Dim, evaluateDim, symbolsOf } from '../../ir/dims.ts';
 import { type DType, isFloat } from '../../ir/dtype.ts';
-import { type Graph, uses, type Value } from '../../ir/graph.ts';
+import { type Graph, type Op, uses, type Value } from '../../ir/graph.ts';
 import { roundTensor } from '../../ir/interpret/round-tensor.ts';
 import { countOf, makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import type { FileWeight } from '../../ir/weights.ts';
@@ -41,8 +41,8 @@ export function randomInputs(
     if (input.name.endsWith('mask')) return 2;
     let limit = 4;
     for (const op of users.get(input) ?? []) {
-      if (op.kind !== 'gather' || op.operands[1] !== input) continue;
-      limit = Math.min(limit, evaluateDim(op.operands[0]!.type.dims[op.attrs.axis]!, bound));
+      const entries = op.operands.map((operand, i) => (operand === input ? entriesFor(op, i) : undefined));
+      for (const count of entries) if (count !== undefined) limit = Math.min(limit, evaluateDim(count, bound));
     }
     return limit;
   };
@@ -52,4 +52,12 @@ export function randomInputs(
       return [input.name, randomTensor(input.type.dtype, shape, `${seed} ${input.name}`, limitOf(input))];
     }),
   );
+}
+
+/** How many entries there are where an operation looks up by its operand; undefined for one that it does not look up by. */
+function entriesFor(op: Op, operand: number): Dim | undefined {
+  if (op.kind === 'gather' && operand === 1) return op.operands[0]!.type.dims[op.attrs.axis];
+  if (op.kind === 'low_rank_by_depth' && operand === 4) return op.operands[1]!.type.dims[0];
+  if (op.kind === 'paged_attention' && operand >= 5 && operand % 2 === 1) return op.operands[3]!.type.dims[0];
+  return undefined;
 }

@@ -1,0 +1,91 @@
+import type { GraphBuilder } from '../../ir/builder.ts';
+import { type Dim, multiplyDims } from '../../ir/dims.ts';
+import type { OpOf, Value } from '../../ir/graph.ts';
+import { groupedHeads, groupedQueries, maskBias, sharesOf, softmaxType, turned, ungrouped } from './attention.ts';
+
+/** One group of rows: what tells its pages, and what hides places in them. */
+interface RowGroup {
+  readonly rows: Dim;
+  /** The pages of each row and KV head among those of all heads: i64 [ROWS, KV_HEADS, PAGES]. */
+  readonly places: Value;
+  readonly bias: Value;
+}
+
+/**
+ * attention over pages: each KV head's pages are looked up so that those of a row lie one behind the other. They are
+ * not joined with the new keys and values, which would copy them once more: scores are joined, which are smaller, and
+ * their shares cut in two again.
+ * @param scopeOf where what every layer makes alike from a mask belongs
+ */
+export function pagedAttention(
+  builder: GraphBuilder,
+  op: OpOf<'paged_attention'>,
+  operands: readonly Value[],
+  scopeOf: (operand: number) => string,
+): Value {
+  const [q, k, v, keyPages, valuePages, ...rest] = operands as [Value, Value, Value, Value, Value, ...Value[]];
+  const { group, kvHeads } = groupedHeads(q, k);
+  const groups = rest.flatMap((table, i): readonly RowGroup[] => {
+    if (i % 2 !== 0) return [];
+    return builder.inScope(scopeOf(5 + i + 1), () => [
+      {
+        rows: table.type.dims[0]!,
+        places: placesOf(builder, table, kvHeads),
+        bias: maskBias(builder, rest[i + 1]!, group, softmaxType(q)),
+      },
+    ]);
+  });
+  const apart = (x: Value): readonly Value[] => {
+    if (groups.length === 1) return [x];
+    return builder.addAll('split', [x], { axis: 0, sizes: groups.map(({ rows }) => rows) }, `${x.name}.group`);
+  };
+  const [queries, keys, values] = [q, k, v].map(apart) as [readonly Value[], readonly Value[], readonly Value[]];
+  const [allKeys, allValues] = [pagesOfHeads(builder, keyPages), pagesOfHeads(builder, valuePages)];
+  const attended = groups.map((own, i) => {
+    const past = [allKeys, allValues].map((pages) => lookUp(builder, pages, own.places)) as [Value, Value];
+    return attendGroup(builder, [queries[i]!, keys[i]!, values[i]!, ...past], own.bias, op.attrs.scale);
+  });
+  return groups.length === 1 ? attended[0]! : builder.add('concat', attended, { axis: 0 }, 'attended');
+}
+
+/** attention of q over past and new keys and values, all [ROWS, HEADS or KV_HEADS, .., D]. */
+function attendGroup(
+  builder: GraphBuilder,
+  [q, k, v, pastKeys, pastValues]: readonly [Value, Value, Value, Value, Value],
+  bias: Value,
+  scale: number,
+): Value {
+  const heads = groupedHeads(q, k);
+  const queries = groupedQueries(builder, q, heads, scale);
+  const pastScores = builder.add('matmul', [queries, turned(builder, pastKeys)], {}, 'scores.past');
+  const newScores = builder.add('matmul', [queries, turned(builder, k)], {}, 'scores.new');
+  const shares = sharesOf(builder, builder.add('concat', [pastScores, newScores], { axis: 3 }, 'scores'), bias);
+  const sizes = [pastKeys.type.dims[2]!, k.type.dims[2]!];
+  const [pastShares, newShares] = builder.addAll('split', [shares], { axis: 3, sizes }, 'shares') as [Value, Value];
+  const ofPast = builder.add('matmul', [pastShares, pastValues], {}, 'attended.past');
+  const ofNew = builder.add('matmul', [newShares, v], {}, 'attended.new');
+  return ungrouped(builder, builder.add('add', [ofPast, ofNew], {}, 'attended'), q, heads);
+}
+
+function placesOf(builder: GraphBuilder, table: Value, kvHeads: number): Value {
+  const [rows, pages] = table.type.dims as [Dim, Dim];
+  if (kvHeads === 1) return builder.add('reshape', [table], { dims: [rows, 1, pages] }, 'page.places');
+  const first = builder.add('mul', [table, builder.constant('i64', kvHeads)], {}, 'page.first');
+  const apart = builder.add('reshape', [first], { dims: [rows, 1, pages] }, 'page.first');
+  const heads = Array.from({ length: kvHeads }, (_, head) => head);
+  return builder.add('add', [apart, builder.constant('i64', heads, [kvHeads, 1])], {}, 'page.places');
+}
+
+/** Pages [PAGE_COUNT, KV_HEADS, SIZE, D] as [PAGE_COUNT·KV_HEADS, SIZE, D], which moves nothing. */
+function pagesOfHeads(builder: GraphBuilder, pages: Value): Value {
+  const [count, kvHeads, size, width] = pages.type.dims as [Dim, Dim, Dim, Dim];
+  return builder.add('reshape', [pages], { dims: [multiplyDims(count, kvHeads), size, width] }, `${pages.name}.heads`);
+}
+
+/** The pages in `places`, those of a row and head as one: [ROWS, KV_HEADS, SIZE·PAGES, D]. */
+function lookUp(builder: GraphBuilder, pages: Value, places: Value): Value {
+  const [rows, kvHeads, count] = places.type.dims as [Dim, Dim, Dim];
+  const [, size, width] = pages.type.dims as [Dim, Dim, Dim];
+  const found = builder.add('gather', [pages, places], { axis: 0 }, 'past');
+  return builder.add('reshape', [found], { dims: [rows, kvHeads, multiplyDims(size, count), width] }, 'past');
+}
