@@ -14,7 +14,7 @@ import { randomTensor } from '../support/random-tensors.ts';
 import { type LoadedOnnx, loadOnnx } from './run-onnx.ts';
 
 const [heads, kvHeads, size, width, out] = [4, 2, 16, 8, 6];
-const pageCount = 24;
+const pageCount = 40;
 
 /** One row of a batch: how long its past is, what its pages are, and what its new tokens bring. */
 interface Row {
