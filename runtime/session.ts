@@ -41,6 +41,11 @@ export interface GraphSession {
     feeds: Readonly<Record<string, HostTensor>>,
     outputs?: readonly string[],
   ) => Promise<Readonly<Record<string, HostTensor>>>;
+  /**
+   * The same graph with some inputs given for all runs: large ones that stay where they are. Each run reads what their
+   * memory then holds, and makes nothing for them anew.
+   */
+  readonly bind: (feeds: Readonly<Record<string, HostTensor>>) => Pick<GraphSession, 'run'>;
   readonly close: () => Promise<void>;
 }
 
@@ -104,12 +109,10 @@ function wrap(
   if (inputs === undefined || outputs === undefined) {
     return failure(refused(file, new Error('an input or output has a type that rtc does not use')));
   }
-  return success({
-    inputs,
-    outputs,
-    run: async (feeds, names) => {
-      const natives: Record<string, OrtTensor> = {};
-      for (const [name, tensor] of Object.entries(feeds)) natives[name] = toOrt(ort, tensor);
+  const bind: GraphSession['bind'] = (bound) => {
+    const kept = toNatives(ort, bound);
+    const run: GraphSession['run'] = async (feeds, names) => {
+      const natives = { ...kept, ...toNatives(ort, feeds) };
       let results: Readonly<Record<string, OrtTensor>>;
       try {
         results = (await (names ? session.run(natives, names) : session.run(natives))) as typeof results;
@@ -117,9 +120,16 @@ function wrap(
         throw new RuntimeFailure(refused(file, error));
       }
       return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
-    },
-    close: () => session.release(),
-  });
+    };
+    return { run };
+  };
+  return success({ inputs, outputs, ...bind({}), bind, close: () => session.release() });
+}
+
+function toNatives(ort: OnnxRuntime, feeds: Readonly<Record<string, HostTensor>>): Record<string, OrtTensor> {
+  const natives: Record<string, OrtTensor> = {};
+  for (const [name, tensor] of Object.entries(feeds)) natives[name] = toOrt(ort, tensor);
+  return natives;
 }
 
 /** The same memory as ONNX Runtime's own class has it. */

@@ -1,3 +1,5 @@
+import type { Numbers } from './numbers.ts';
+
 /** What a package's step graph is, as far as whoever drives it has to know. */
 export interface StepShape {
   readonly prelude: number;
@@ -18,9 +20,6 @@ export interface StepShape {
   /** Loops, 1-based, behind which a token may leave by its confidence; empty: none. */
   readonly exits: readonly number[];
 }
-
-/** A hidden state or cache entries: Float32Array, or the bits of float16. */
-export type Numbers = Float32Array | Uint16Array;
 
 /** A row of a step: one or several tokens of a sequence that run the block at one depth. */
 export interface StepRow {

@@ -40,14 +40,16 @@ export function fakePackage(form: 'unrolled' | 'loop', endTokens: readonly numbe
     exits: { after: [1, 2], confidence: 'top1', threshold: 0.5, logits: false },
     config: { max_position_embeddings: 32, vocab_size: vocabulary },
   } as unknown as PackageManifest;
+  const run: GraphSession['run'] = async (feeds) => {
+    calls.push(describeCall(feeds));
+    return fakeRun(form, feeds);
+  };
   const session: GraphSession = {
     inputs: [],
     outputs: [],
     close: async () => {},
-    run: async (feeds) => {
-      calls.push(describeCall(feeds));
-      return fakeRun(form, feeds);
-    },
+    run,
+    bind: (bound) => ({ run: (feeds, outputs) => run({ ...bound, ...feeds }, outputs) }),
   };
   return { folder: '/fake', manifest, session, tokenizer: undefined, endTokens, close: session.close, calls };
 }

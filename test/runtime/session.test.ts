@@ -78,6 +78,16 @@ describe('a graph', () => {
     await session.close();
   });
 
+  test('an input that is given once is read anew by every run', async () => {
+    const session = await open(await twice('FLOAT'));
+    const data = Float32Array.of(1, 2);
+    const bound = session.bind({ x: { type: 'f32', dims: [1, 2], data } });
+    expect((await bound.run({})).twice?.data).toEqual(Float32Array.of(1, 2, 1, 2));
+    data[1] = 5;
+    expect((await bound.run({}, ['twice'])).twice?.data).toEqual(Float32Array.of(1, 5, 1, 5));
+    await session.close();
+  });
+
   test('an input that does not fit is a failure that names the file', async () => {
     const session = await open(await twice('FLOAT'));
     const failed = session.run({ x: { type: 'f32', dims: [1, 3], data: new Float32Array(3) } });

@@ -1,0 +1,120 @@
+import type { PackageManifest } from '../../files/manifest.ts';
+import { invariant } from '../../ir/invariant.ts';
+import type { GraphSession, HostTensor } from '../session.ts';
+import { cachePages, type EntryCopy } from './cache-pages.ts';
+import { numbersOf } from './numbers.ts';
+import { growingIntegers, growingStates, type StepInputs, stepInputs } from './step-inputs.ts';
+import type { StepModel, StepResult, StepShape } from './step-model.ts';
+
+/** What a {@link StepModel} is made of. */
+export interface StepModelParts {
+  readonly shape: StepShape;
+  readonly layers: PackageManifest['cache']['layers'];
+  /** step.onnx */
+  readonly step: GraphSession;
+  /** propagate.onnx, opened when it is first needed. */
+  readonly propagate: () => Promise<GraphSession>;
+  /** Pages to hand out, page 0 not counted. */
+  readonly pages: number;
+  /** The same for prelude and coda; 0 for a model without. */
+  readonly boundaryPages: number;
+}
+
+/** Drives a step graph: makes its inputs, keeps its pages. */
+export function createStepModel(parts: StepModelParts): StepModel {
+  const { shape, layers, step } = parts;
+  const boundary = shape.prelude + shape.coda > 0;
+  const pageCount = parts.pages + 1;
+  const boundaryPageCount = boundary ? parts.boundaryPages + 1 : 0;
+  const cache = cachePages(shape, layers, pageCount, boundaryPageCount);
+  const graph = step.bind(cache.feeds);
+  const makeInputs = stepInputs(shape);
+  const names = step.outputs.map(({ name }) => name);
+  const allButLogits = names.filter((name) => name !== 'logits');
+  const propagation = propagator(parts);
+  let last: { readonly inputs: StepInputs; readonly outputs: Readonly<Record<string, HostTensor>> } | undefined;
+
+  return {
+    shape,
+    pageCount,
+    boundaryPageCount,
+    pageBytes: cache.bytes,
+    run: async (rows, { logits }) => {
+      // What the last step returned may go before this one makes as much again.
+      last = undefined;
+      const inputs = makeInputs(rows);
+      const started = performance.now();
+      const outputs = await graph.run(inputs.feeds, logits ? names : allButLogits);
+      const milliseconds = performance.now() - started;
+      last = { inputs, outputs };
+      return readResult(
+        shape,
+        rows.map(({ tokens }) => tokens.length),
+        inputs,
+        outputs,
+        milliseconds,
+      );
+    },
+    write: (writes) => {
+      invariant(last !== undefined, 'entries are written behind a step');
+      const { inputs, outputs } = last;
+      const places = { block: inputs.places, prelude: inputs.entering, coda: inputs.leaving };
+      const copies = writes.map((write): EntryCopy => ({ ...write, row: places[write.part][write.row]! }));
+      cache.write(outputs, inputs.tokens, copies);
+    },
+    propagate: async (tokens) => {
+      if (tokens.length === 0) return;
+      const outputs = await propagation.run(tokens);
+      const copies = tokens.map(({ pages, position }, row): EntryCopy => {
+        return { part: 'block', row, firstToken: 0, tokens: 1, pages, position };
+      });
+      cache.write(outputs, 1, copies);
+    },
+    close: async () => {
+      await Promise.all([step.close(), propagation.close()]);
+    },
+  };
+}
+
+/** propagate.onnx, which has its inputs in the order in which tokens are given. */
+function propagator({ shape, propagate }: StepModelParts) {
+  const states = growingStates(shape.dtype);
+  const depths = growingIntegers();
+  const positions = growingIntegers();
+  let session: GraphSession | undefined;
+  return {
+    run: async (tokens: Parameters<StepModel['propagate']>[0]) => {
+      session ??= await propagate();
+      const hidden = states(tokens.length, shape.hiddenSize);
+      const depth = depths(tokens.length);
+      const position_ids = positions(tokens.length);
+      for (const [i, token] of tokens.entries()) {
+        (hidden.data as Float32Array).set(token.hidden.subarray(0, shape.hiddenSize), i * shape.hiddenSize);
+        depth.data[i] = BigInt(token.depth);
+        position_ids.data[i] = BigInt(token.position);
+      }
+      return session.run({ hidden, depth, position_ids });
+    },
+    close: async () => session?.close(),
+  };
+}
+
+function readResult(
+  { hiddenSize, vocabulary }: StepShape,
+  lengths: readonly number[],
+  { places, tokens }: StepInputs,
+  outputs: Readonly<Record<string, HostTensor>>,
+  milliseconds: number,
+): StepResult {
+  const hidden = numbersOf(outputs['hidden.out']!.data);
+  return {
+    hidden: (row) => {
+      const start = places[row]! * tokens * hiddenSize;
+      return hidden.subarray(start, start + lengths[row]! * hiddenSize);
+    },
+    confidence: outputs.confidence!.data as Float32Array,
+    likeliest: Array.from(outputs.next_token!.data as BigInt64Array, Number),
+    logits: (head) => (outputs.logits!.data as Float32Array).subarray(head * vocabulary, (head + 1) * vocabulary),
+    milliseconds,
+  };
+}

@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+import { type Result, success } from '../../files/diagnostics.ts';
+import { mainGraph, type Package } from '../../files/package.ts';
+import { openSession, RuntimeFailure } from '../session.ts';
+import { createStepModel } from './create-step-model.ts';
+import type { StepModel } from './step-model.ts';
+import { stepShape } from './step-shape.ts';
+
+/** Memory and threads of a {@link StepModel}. */
+export interface StepModelOptions {
+  /** Pages of the block's layers to hand out; page 0, which is only padding, comes on top. */
+  readonly pages: number;
+  /** The same for prelude and coda; nothing for a model without. */
+  readonly boundaryPages?: number;
+  /** Threads of ONNX Runtime inside one operator; by default every physical core. */
+  readonly threads?: number;
+}
+
+/**
+ * Loads the step graph of a depth-batched package into ONNX Runtime and makes its pages. Fails when the package is of
+ * another form or computes in bfloat16, and when ONNX Runtime refuses the graph.
+ */
+export async function openStepModel(
+  { folder, manifest }: Package,
+  options: StepModelOptions,
+): Promise<Result<StepModel>> {
+  const shape = stepShape(manifest);
+  if (!shape.ok) return shape;
+  const { threads } = options;
+  const step = await openSession(join(folder, mainGraph(manifest).file), threads === undefined ? {} : { threads });
+  if (!step.ok) return step;
+  const propagate = async () => {
+    // A second pool of threads would fight the first one.
+    const opened = await openSession(join(folder, 'propagate.onnx'), { threads: 1 });
+    if (!opened.ok) throw new RuntimeFailure(opened.diagnostics[0]!);
+    return opened.value;
+  };
+  const { pages, boundaryPages = 0 } = options;
+  return success(
+    createStepModel({
+      shape: shape.value,
+      layers: manifest.cache.layers,
+      step: step.value,
+      propagate,
+      pages,
+      boundaryPages,
+    }),
+  );
+}
