@@ -2,10 +2,11 @@ import type { Diagnostic } from '../files/diagnostics.ts';
 import type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
 import type { Dialect } from '../targets/onnx/onnx-file.ts';
 
-/** `depth-batched` is to come. */
-export type Form = 'unrolled' | 'loop';
+export type Form = 'depth-batched' | 'loop' | 'unrolled';
 export type Precision = 'f32' | 'f16' | 'bf16';
 export type LoraStrategy = 'auto' | 'bake' | 'keep' | 'concatenate';
+/** How many page tables a step takes. */
+export type AttentionGroups = 1 | 2 | 4 | 8;
 export type Layout = 'rtc' | 'huggingface';
 
 /** What `rtc compile` is asked for. Every option has the flag of the same name. */
@@ -13,7 +14,15 @@ export interface CompileOptions {
   /** A model.json, a folder that holds one, or a Hugging Face folder. */
   readonly model: string;
   readonly target?: 'onnx';
+  /** `depth-batched` by default. */
   readonly form?: Form;
+  /** Positions of a page, a multiple of 16; 64 by default (form `depth-batched`). */
+  readonly pageSize?: number;
+  /**
+   * In how many groups rows attend, each as wide as its longest row; 1 by default (form `depth-batched`). More are faster
+   * where what all rows look back at is larger than the cache of the processor, and slower where it is not.
+   */
+  readonly attentionGroups?: AttentionGroups;
   readonly dialect?: Dialect;
   /** Folder to write; `./<name>-<form>` by default. An existing package there is replaced, anything else refused. */
   readonly out?: string;

@@ -1,15 +1,16 @@
 import { basename } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
 import { didYouMean } from '../files/did-you-mean.ts';
+import { propagateGraphName, stepGraphName } from '../files/manifest.ts';
 import type { Graph } from '../ir/graph.ts';
 import { InvariantError } from '../ir/invariant.ts';
 import { printGraph } from '../ir/print.ts';
 import type { LoraStrategy } from '../passes/merge-lora.ts';
 import type { RunPass } from '../passes/pass.ts';
-import { loopPipeline, type PipelineOptions, unrolledPipeline } from '../passes/pipelines.ts';
-import { type PassRecord, type PipelineResult, runPasses } from '../passes/run-passes.ts';
+import { depthBatchedPipeline, loopPipeline, type PipelineOptions, unrolledPipeline } from '../passes/pipelines.ts';
+import { type PassRecord, runPasses } from '../passes/run-passes.ts';
 import { dialects } from '../targets/onnx/dialects.ts';
-import { lowerToOnnx } from '../targets/onnx/lower.ts';
+import { generatedFile, lowerToOnnx } from '../targets/onnx/lower.ts';
 import type { OnnxFile } from '../targets/onnx/onnx-file.ts';
 import { buildGraph } from './architectures/build-graph.ts';
 import { bindingsName, generateBindings } from './bindings/generate-bindings.ts';
@@ -44,7 +45,7 @@ export async function compile(options: CompileOptions): Promise<Result<CompileRe
 
 async function compileModel(options: CompileOptions): Promise<Result<CompileResult>> {
   const { signal, onProgress } = options;
-  const form = options.form ?? 'unrolled';
+  const form = options.form ?? defaultForm;
   const wrong = contradictions(options, form);
   if (wrong.length > 0) return failure(...wrong);
   try {
@@ -61,7 +62,7 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
     if (lowered.outcome === 'stopped') {
       return success({ folder: undefined, files: [], passes: lowered.passes, stopped: printGraph(lowered.graph) });
     }
-    if (lowered.outcome === 'missed') return failure(lowered.diagnostic);
+    if (lowered.outcome === 'failed') return failure(...lowered.diagnostics);
     onProgress?.({ step: 'write' });
     return withDiagnostics(await write(model, form, out, lowered, options), read.diagnostics);
   } catch (error) {
@@ -70,14 +71,18 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
   }
 }
 
+/** The form that is compiled where none is asked for: what rtc is for. */
+export const defaultForm: Form = 'unrolled';
+
 const choices = {
   target: ['onnx'],
-  form: ['unrolled', 'loop'],
+  form: ['depth-batched', 'loop', 'unrolled'],
+  attentionGroups: [1, 2, 4, 8],
   dialect: ['portable', 'ort'],
   precision: ['f32', 'f16', 'bf16'],
   lora: ['auto', 'bake', 'keep', 'concatenate'],
   layout: ['rtc', 'huggingface'],
-} as const satisfies Partial<Record<keyof CompileOptions, readonly string[]>>;
+} as const satisfies Partial<Record<keyof CompileOptions, readonly (string | number)[]>>;
 
 /** Options that rtc does not know, or that exclude each other. */
 function contradictions(options: CompileOptions, form: Form): readonly Diagnostic[] {
@@ -87,7 +92,7 @@ function contradictions(options: CompileOptions, form: Form): readonly Diagnosti
   // Types end where JavaScript calls.
   for (const [option, known] of Object.entries(choices)) {
     const found = options[option as keyof typeof choices];
-    if (found === undefined || (known as readonly string[]).includes(found)) continue;
+    if (found === undefined || (known as readonly (string | number)[]).includes(found)) continue;
     error(
       'unknown-choice',
       `The option "${option}" is ${JSON.stringify(found)}.`,
@@ -109,26 +114,46 @@ function contradictions(options: CompileOptions, form: Form): readonly Diagnosti
 }
 
 type Lowered =
-  | Extract<PipelineResult<'lowered'>, { outcome: 'done' | 'stopped' }>
-  /** fold-loop did not find what model.json says. */
-  | { readonly outcome: 'missed'; readonly diagnostic: Diagnostic };
+  | { readonly outcome: 'done'; readonly graphs: readonly NamedGraph[]; readonly passes: readonly PassRecord[] }
+  | { readonly outcome: 'stopped'; readonly graph: Graph; readonly passes: readonly PassRecord[] }
+  | { readonly outcome: 'failed'; readonly diagnostics: readonly Diagnostic[] };
+
+/** A graph of the package and the name of its file. */
+interface NamedGraph {
+  readonly file: string;
+  readonly graph: Graph<'lowered'>;
+}
 
 /** The source graph through the passes of its form. */
 function lower(model: SourceModel, form: Form, options: CompileOptions): Lowered {
   const { exits, recursion } = model;
-  const dialect = options.dialect ?? 'portable';
   const common: PipelineOptions = {
     precision: options.precision ?? 'f32',
     lora: options.lora ?? 'auto',
-    keeps: dialects[dialect].keeps,
+    keeps: dialects[options.dialect ?? 'portable'].keeps,
     exits: exits?.after ?? [],
   };
-  const pipeline = {
-    unrolled: (graph: Graph<'unrolled'>, run: RunPass) =>
-      unrolledPipeline(graph, { ...common, exitLogits: options.exitLogits ?? false }, run),
-    loop: (graph: Graph<'unrolled'>, run: RunPass) =>
-      loopPipeline(graph, { ...common, layers: recursion, confidence: exits?.confidence ?? 'top1' }, run),
-  }[form];
+  const inSteps = { ...common, layers: recursion, confidence: exits?.confidence ?? ('top1' as const) };
+  const pipeline = (graph: Graph<'unrolled'>, run: RunPass): readonly NamedGraph[] => {
+    switch (form) {
+      case 'unrolled':
+        return [
+          {
+            file: 'model.onnx',
+            graph: unrolledPipeline(graph, { ...common, exitLogits: options.exitLogits ?? false }, run),
+          },
+        ];
+      case 'loop':
+        return [{ file: 'model.onnx', graph: loopPipeline(graph, inSteps, run) }];
+      case 'depth-batched': {
+        const { step, propagate } = depthBatchedPipeline(graph, { ...inSteps, ...pagesOf(options) }, run);
+        return [
+          { file: stepGraphName, graph: step },
+          ...(propagate ? [{ file: propagateGraphName, graph: propagate }] : []),
+        ];
+      }
+    }
+  };
   const { signal, onDump, onDebug, stopAfter, verifyEach = true } = options;
   const result = runPasses(buildGraph(model), pipeline, {
     verifyEach,
@@ -137,17 +162,41 @@ function lower(model: SourceModel, form: Form, options: CompileOptions): Lowered
     ...(onDebug && { onDebug }),
     ...(stopAfter !== undefined && { stopAfter }),
   });
-  if (result.outcome === 'broken') {
-    const { pass, message, reproducer, cause } = result.breakage;
-    throw new BrokenPassError(pass, message, reproducer, cause);
+  switch (result.outcome) {
+    case 'broken': {
+      const { pass, message, reproducer, cause } = result.breakage;
+      throw new BrokenPassError(pass, message, reproducer, cause);
+    }
+    case 'refused':
+      return { outcome: 'failed', diagnostics: result.problems.map((problem) => refused(problem, form)) };
+    case 'stopped':
+      return result;
+    case 'done':
+      if (stopAfter !== undefined) return { outcome: 'failed', diagnostics: [unknownPass(stopAfter, result.passes)] };
+      return { outcome: 'done', graphs: result.graph, passes: result.passes };
   }
-  if (result.outcome === 'stopped') return result;
-  if (stopAfter !== undefined) return { outcome: 'missed', diagnostic: unknownPass(stopAfter, result.passes) };
-  return result;
+}
+
+/** Pages of the form depth-batched. */
+function pagesOf({ pageSize = 64, attentionGroups = 1 }: CompileOptions): {
+  readonly pageSize: number;
+  readonly groups: number;
+} {
+  return { pageSize, groups: attentionGroups };
+}
+
+function refused(message: string, form: Form): Diagnostic {
+  const hint = 'The form "unrolled" takes any model; RTC_DEBUG=3 shows what passes say.';
+  return {
+    severity: 'error',
+    code: 'unsupported-graph',
+    message: `The form "${form}" cannot be made: ${message}`,
+    hint,
+  };
 }
 
 function unknownPass(name: string, passes: readonly PassRecord[]): Diagnostic {
-  const names = [...new Set(passes.map((pass) => pass.name))];
+  const names = [...new Set(passes.map((pass) => (pass.branch ? `${pass.branch}-${pass.name}` : pass.name)))];
   return {
     severity: 'error',
     code: 'unknown-pass',
@@ -156,31 +205,39 @@ function unknownPass(name: string, passes: readonly PassRecord[]): Diagnostic {
   };
 }
 
-/** The lowered graph as a package. */
+/** The lowered graphs as a package. */
 async function write(
   model: SourceModel,
   form: Form,
   out: string,
-  { graph, passes }: Extract<Lowered, { outcome: 'done' }>,
+  { graphs, passes }: Extract<Lowered, { outcome: 'done' }>,
   options: CompileOptions,
 ): Promise<Result<CompileResult>> {
   const dialect = options.dialect ?? 'portable';
   const compute = options.precision ?? 'f32';
   const strategy = model.lora && strategyOf(passes);
-  const onnx: OnnxFile = lowerToOnnx(graph, {
-    dialect,
-    fileName: 'model.onnx',
-    version: rtcVersion(),
-    metadata: {
-      'rtc.form': form,
-      'rtc.dialect': dialect,
-      'rtc.precision': compute,
-      'rtc.recursion': JSON.stringify(model.recursion),
-      ...(strategy && { 'rtc.lora': strategy }),
-      'rtc.passes': passes.map(({ name }) => name).join(' '),
-    },
-    materialize: options.writeWeights ?? false,
-  });
+  const onnx: OnnxFile[] = [];
+  for (const [i, { file, graph }] of graphs.entries()) {
+    onnx.push(
+      lowerToOnnx(graph, {
+        dialect,
+        fileName: file,
+        version: rtcVersion(),
+        metadata: {
+          'rtc.form': form,
+          'rtc.dialect': dialect,
+          'rtc.precision': compute,
+          'rtc.recursion': JSON.stringify(model.recursion),
+          ...(strategy && { 'rtc.lora': strategy }),
+          'rtc.passes': passes
+            .flatMap(({ name, branch }) => ((branch === undefined) === (i === 0) ? [name] : []))
+            .join(' '),
+        },
+        materialize: options.writeWeights ?? false,
+        ...(i > 0 && { generatedFile: `${basename(file, '.onnx')}.${generatedFile}`, beside: onnx[0]! }),
+      }),
+    );
+  }
   const facts: PackageFacts = {
     rtc: rtcVersion(),
     form,
@@ -189,7 +246,8 @@ async function write(
     precision: { compute, weights: options.writeWeights ? 'written' : 'checkpoint' },
     passes: passes.map(({ name }) => name),
     loraStrategy: strategy,
-    graph,
+    graphs: graphs.map(({ graph }) => graph),
+    ...(form === 'depth-batched' && { pages: pagesOf(options) }),
   };
   const layout = options.layout ?? 'rtc';
   const written = await writePackage({
@@ -216,12 +274,14 @@ async function write(
 
 async function bindingsFile(
   model: SourceModel,
-  { form, graph, rtc }: PackageFacts,
-  onnx: OnnxFile,
+  { form, graphs, rtc }: PackageFacts,
+  onnx: readonly OnnxFile[],
   layout: Layout,
 ): Promise<{ readonly path: string; readonly bytes: Uint8Array }> {
-  const path = layout === 'huggingface' ? `onnx/${onnx.name}` : onnx.name;
-  const text = await generateBindings({ name: model.name, rtc, form, graphs: { [path]: describeInterface(graph) } });
+  const described = onnx.map(({ name }, i) => {
+    return [layout === 'huggingface' ? `onnx/${name}` : name, describeInterface(graphs[i]!)] as const;
+  });
+  const text = await generateBindings({ name: model.name, rtc, form, graphs: Object.fromEntries(described) });
   return { path: bindingsName, bytes: Buffer.from(text) };
 }
 

@@ -7,7 +7,14 @@ export const manifestSchemaPath = '../node_modules/rtc/schema/rtc-package.schema
 /** The file that makes a folder a package. */
 export const manifestName = 'rtc.json';
 
+/** Main graph of a package of the form depth-batched. */
+export const stepGraphName = 'step.onnx';
+
+/** The graph beside it, where there are depths to skip. */
+export const propagateGraphName = 'propagate.onnx';
+
 const count = z.int().min(0);
+const positive = z.int().min(1);
 const text = z.string().min(1);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -50,7 +57,7 @@ const cacheLayer = z
     depth: count.optional().describe('Depth of this cache, where every loop has its own inputs.'),
     loops: count.optional().describe('Size of the leading loops axis, where there is one.'),
   })
-  .describe('What past_key_values.{i} belongs to; i counts the entries of the list.');
+  .describe('What past_key_values.{i}, or key_pages.{i}, belongs to; i counts the entries of the list.');
 
 /** What rtc.json says of a package: enough to run, check and compare it without knowing how it was made. */
 export const manifestSchema = z
@@ -88,7 +95,7 @@ export const manifestSchema = z
       .object({
         targets: z.array(text),
         alpha: z.number().optional(),
-        strategy: z.enum(['bake', 'keep', 'concatenate']),
+        strategy: z.enum(['bake', 'keep', 'concatenate', 'gather']),
       })
       .optional(),
     exits: z
@@ -100,8 +107,20 @@ export const manifestSchema = z
       })
       .optional(),
     cache: z
-      .object({ dtype, heads: count, headDim: count, layers: z.array(cacheLayer) })
-      .describe('Keys and values: inputs past_key_values.{i}.key|value, outputs present.{i}.key|value.'),
+      .object({
+        dtype,
+        heads: count,
+        headDim: count,
+        layers: z.array(cacheLayer),
+        pageSize: positive.optional().describe('Form depth-batched: positions of a page.'),
+        groups: positive
+          .optional()
+          .describe('Form depth-batched: in how many groups rows attend, each with a page table of its own.'),
+      })
+      .describe(
+        'Keys and values: inputs past_key_values.{i}.key|value, outputs present.{i}.key|value; in the form depth-batched ' +
+          'inputs key_pages.{i} and value_pages.{i}, outputs new_key.{i} and new_value.{i}.',
+      ),
     source: z
       .object({
         folder: z.string().describe('Folder of the package that holds the model as it was compiled; empty: itself.'),

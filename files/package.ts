@@ -6,7 +6,7 @@ import { type Diagnostic, failure, hasErrors, type Location, type Result, succes
 import { fileDiagnostic } from './file-diagnostic.ts';
 import { type JsonDocument, locationOf, readJson, showValue, valueAt } from './json.ts';
 import { issueDiagnostics } from './json-issues.ts';
-import { manifestName, manifestSchema, type PackageFile, type PackageManifest } from './manifest.ts';
+import { manifestName, manifestSchema, type PackageFile, type PackageManifest, stepGraphName } from './manifest.ts';
 import { type NamedFile, resolveInside } from './resolve-inside.ts';
 
 /** A package on disk whose rtc.json was read, and whose files are what it says. */
@@ -50,8 +50,9 @@ export async function isPackage(folder: string): Promise<boolean> {
 
 /** The graph that runs a package, relative to its folder, with its inputs and outputs. */
 export function mainGraph(manifest: PackageManifest): { readonly file: string } & PackageManifest['graphs'][string] {
-  const [entry] = Object.entries(manifest.graphs);
-  if (entry === undefined) throw new RangeError('a package without graphs');
+  const graphs = Object.entries(manifest.graphs);
+  const entry = manifest.form === 'depth-batched' ? graphs.find(([file]) => file === stepGraphName) : graphs[0];
+  if (entry === undefined) throw new RangeError('a package without its graph');
   return { file: entry[0], ...entry[1] };
 }
 

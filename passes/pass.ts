@@ -41,4 +41,6 @@ export interface StablePass {
 export interface RunPass {
   <S extends Stage>(pass: StablePass, graph: Graph<S>): Graph<S>;
   <From extends Stage, To extends Stage>(pass: Pass<From, To>, graph: Graph<From>): Graph<To>;
+  /** Runs passes on another graph of the same model, whose name stands in front of theirs in dumps. */
+  readonly branch: (graph: string) => RunPass;
 }

@@ -1,6 +1,7 @@
 import type { Graph } from '../ir/graph.ts';
 import type { OpKind } from '../ir/op-table.ts';
 import { cse } from './cse.ts';
+import { type DepthBatchOptions, depthBatch } from './depth-batch.ts';
 import { flattenRows } from './flatten-rows.ts';
 import { foldConstants } from './fold-constants.ts';
 import { foldLoop } from './fold-loop.ts';
@@ -11,6 +12,7 @@ import type { Confidence } from './insert-exit-heads/confidence.ts';
 import { insertExitHeads } from './insert-exit-heads.ts';
 import { type LoraStrategy, mergeLora } from './merge-lora.ts';
 import type { RunPass } from './pass.ts';
+import { propagateExits } from './propagate-exits.ts';
 import { removeDeadCode } from './remove-dead-code.ts';
 import { type Precision, setPrecision } from './set-precision.ts';
 import { type StoredLayers, stackCache } from './stack-cache.ts';
@@ -36,6 +38,16 @@ export interface LoopOptions extends PipelineOptions {
   readonly confidence: Confidence;
 }
 
+export interface DepthBatchedOptions extends PipelineOptions, DepthBatchOptions {}
+
+/** The graphs of the form depth-batched. */
+export interface DepthBatchedGraphs {
+  /** One loop of the block for rows at any depth, and the heads of those that ask. */
+  readonly step: Graph<'lowered'>;
+  /** Keys and values at depths that tokens skipped; undefined for a model without depths to skip. */
+  readonly propagate: Graph<'lowered'> | undefined;
+}
+
 /** An ordinary decoder: every loop spelled out, each shared weight still one weight. */
 export function unrolledPipeline(source: Graph<'unrolled'>, options: UnrolledOptions, run: RunPass): Graph<'lowered'> {
   const folded = run(foldLoop, source);
@@ -53,6 +65,19 @@ export function loopPipeline(source: Graph<'unrolled'>, options: LoopOptions, ru
   const stacked = run(stackCache(options.layers), folded);
   const { exits: after, confidence } = options;
   return finish(run(insertExitHeads({ mode: 'in-loop', after, confidence }), stacked), options, run);
+}
+
+/** One loop of the block at a time, its rows at whatever depths they are; whoever runs it loops. */
+export function depthBatchedPipeline(
+  source: Graph<'unrolled'>,
+  { layers, pageSize, groups, confidence, ...options }: DepthBatchedOptions,
+  run: RunPass,
+): DepthBatchedGraphs {
+  const folded = run(foldLoop, source);
+  const step = finish(run(depthBatch({ layers, pageSize, groups, confidence }), folded), options, run);
+  if (layers.loops === 1) return { step, propagate: undefined };
+  const branch = run.branch('propagate');
+  return { step, propagate: finish(branch(propagateExits(layers), folded), options, branch) };
 }
 
 /** What every form ends with. */

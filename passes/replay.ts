@@ -1,6 +1,7 @@
 import type { Graph } from '../ir/graph.ts';
 import { isOpKind } from '../ir/op-table.ts';
 import { cse } from './cse.ts';
+import { depthBatch } from './depth-batch.ts';
 import { flattenRows } from './flatten-rows.ts';
 import { foldConstants } from './fold-constants.ts';
 import { foldLoop } from './fold-loop.ts';
@@ -10,16 +11,17 @@ import { fuseRotary } from './fuse-rotary.ts';
 import { insertExitHeads } from './insert-exit-heads.ts';
 import { mergeLora } from './merge-lora.ts';
 import type { PassOptions, StablePass } from './pass.ts';
+import { propagateExits } from './propagate-exits.ts';
 import { removeDeadCode } from './remove-dead-code.ts';
 import { readReproducer } from './reproducer.ts';
 import { type AnyPass, anyPass, type PipelineResult, type RunOptions, runPasses } from './run-passes.ts';
 import { setPrecision } from './set-precision.ts';
-import { stackCache } from './stack-cache.ts';
+import { type StoredLayers, stackCache } from './stack-cache.ts';
 import { takeApart } from './take-apart.ts';
 import { unrollLoop } from './unroll-loop.ts';
 
 /** What came of a replay; or what is wrong with the text, or with the passes that it names. */
-export type ReplayResult = PipelineResult<Graph['stage']> | { readonly problems: readonly string[] };
+export type ReplayResult = PipelineResult<Graph> | { readonly problems: readonly string[] };
 
 /**
  * Runs the passes that a .rtc text names in its `// pass:` lines on the graph in it: a reproducer breaks again as it
@@ -53,11 +55,19 @@ const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | un
   'fuse-add-linear': () => anyPass(fuseAddLinear),
   'fuse-add-norm': () => anyPass(fuseAddNorm),
   'fuse-rotary': () => anyPass(fuseRotary),
-  'stack-cache': ({ prelude, block, loops, coda }) => {
-    const counts = [prelude, block, loops, coda].filter((count) => typeof count === 'number');
-    const [a, b, c, d] = counts;
-    if (a === undefined || b === undefined || c === undefined || d === undefined) return undefined;
-    return anyPass(stackCache({ prelude: a, block: b, loops: c, coda: d }));
+  'stack-cache': (options) => {
+    const layers = storedLayers(options);
+    return layers && anyPass(stackCache(layers));
+  },
+  'depth-batch': ({ pageSize, groups, confidence, ...options }) => {
+    const layers = storedLayers(options);
+    const kind = oneOf(confidence, ['top1', 'margin', 'entropy']);
+    if (!layers || !kind || typeof pageSize !== 'number' || typeof groups !== 'number') return undefined;
+    return anyPass(depthBatch({ layers, pageSize, groups, confidence: kind }));
+  },
+  'propagate-exits': (options) => {
+    const layers = storedLayers(options);
+    return layers && anyPass(propagateExits(layers));
   },
   'insert-exit-heads': ({ mode, after, confidence }) => {
     if (typeof after !== 'object') return undefined;
@@ -81,6 +91,12 @@ const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | un
 
 /** Names of all passes, sorted. */
 export const replayNames: readonly string[] = Object.keys(replayable).sort();
+
+function storedLayers({ prelude, block, loops, coda }: PassOptions): StoredLayers | undefined {
+  const [a, b, c, d] = [prelude, block, loops, coda].filter((count) => typeof count === 'number');
+  if (a === undefined || b === undefined || c === undefined || d === undefined) return undefined;
+  return { prelude: a, block: b, loops: c, coda: d };
+}
 
 function oneOf<T extends string>(value: PassOptions[string] | undefined, choices: readonly T[]): T | undefined {
   return choices.find((choice) => choice === value);

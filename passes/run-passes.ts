@@ -3,14 +3,15 @@ import type { OpKind } from '../ir/op-table.ts';
 import { printGraph } from '../ir/print.ts';
 import { verifyGraph } from '../ir/verify.ts';
 import type { Pass, PassContext, PassOptions, RunPass, StablePass } from './pass.ts';
+import { Refusal } from './refusal.ts';
 import { writeReproducer } from './reproducer.ts';
 
 export interface RunOptions {
   /** Verifies the source and the graph after every pass; on by default. */
   readonly verifyEach?: boolean;
-  /** Stops behind the first pass of this name. */
+  /** Stops behind the first pass of this name; in a branch, `{branch}-{name}`. */
   readonly stopAfter?: string;
-  /** Receives the graph as text at every step, in order: `00-source`, `01-fold-loop` … */
+  /** Receives the graph as text at every step, in order: `00-source`, `01-fold-loop` …, in a branch `{branch}-00-…` */
   readonly onDump?: (name: string, text: string) => void;
   readonly onDebug?: (message: DebugMessage) => void;
   /** Looked at between passes: once aborted, its reason is thrown. */
@@ -28,6 +29,8 @@ export interface DebugMessage {
 /** One pass that ran. */
 export interface PassRecord {
   readonly name: string;
+  /** The branch that it ran in; undefined for the main graph. */
+  readonly branch: string | undefined;
   readonly milliseconds: number;
   /** Operations of the graph afterwards, loop bodies included. */
   readonly ops: number;
@@ -37,10 +40,18 @@ export interface PassRecord {
   readonly facts: Readonly<Record<string, string>>;
 }
 
-export type PipelineResult<S extends Stage> =
-  | { readonly outcome: 'done'; readonly graph: Graph<S>; readonly passes: readonly PassRecord[] }
+/** `Made`: what the pipeline gives, a graph or several by name. */
+export type PipelineResult<Made> =
+  | { readonly outcome: 'done'; readonly graph: Made; readonly passes: readonly PassRecord[] }
   /** Behind `stopAfter`. */
   | { readonly outcome: 'stopped'; readonly graph: Graph; readonly passes: readonly PassRecord[] }
+  /** A pass cannot do its work on this graph, as the sentences say: a matter of the model, not of rtc. */
+  | {
+      readonly outcome: 'refused';
+      readonly pass: string;
+      readonly problems: readonly string[];
+      readonly passes: readonly PassRecord[];
+    }
   /** A pass threw, or gave a graph that does not verify: a bug in rtc. */
   | { readonly outcome: 'broken'; readonly breakage: Breakage; readonly passes: readonly PassRecord[] };
 
@@ -59,23 +70,25 @@ export interface Breakage {
  * Runs a pipeline on `source`, with all that goes with each pass. Broken passes come back as a value, so that the
  * caller can keep the reproducer; only an aborted signal throws.
  */
-export function runPasses<From extends Stage, To extends Stage>(
+export function runPasses<From extends Stage, Made>(
   source: Graph<From>,
-  pipeline: (source: Graph<From>, run: RunPass) => Graph<To>,
+  pipeline: (source: Graph<From>, run: RunPass) => Made,
   options: RunOptions = {},
-): PipelineResult<To> {
+): PipelineResult<Made> {
   const { verifyEach = true, stopAfter, onDump, onDebug, signal, clock = () => performance.now() } = options;
   const passes: PassRecord[] = [];
-  let step = 0;
-  const show = (name: string, graph: Graph): void => {
-    const number = String(step++).padStart(2, '0');
+  const steps = new Map<string, number>();
+  const show = (name: string, graph: Graph, prefix: string): void => {
+    const step = steps.get(prefix) ?? 0;
+    steps.set(prefix, step + 1);
     if (!onDump && !onDebug) return;
     const text = printGraph(graph);
-    onDump?.(`${number}-${name}`, text);
+    onDump?.(`${prefix}${String(step).padStart(2, '0')}-${name}`, text);
     onDebug?.({ level: 4, text });
   };
 
-  const run = (pass: AnyPass, graph: Graph): Graph => {
+  const run = (pass: AnyPass, graph: Graph, branch: string | undefined): Graph => {
+    const prefix = branch === undefined ? '' : `${branch}-`;
     signal?.throwIfAborted();
     const notes: string[] = [];
     const facts: Record<string, string> = {};
@@ -90,28 +103,33 @@ export function runPasses<From extends Stage, To extends Stage>(
     try {
       result = pass.run(graph, context);
     } catch (cause) {
+      if (cause instanceof Refusal) {
+        throw new Halt({ outcome: 'refused', pass: pass.name, problems: cause.problems, passes });
+      }
       throw new Halt({ outcome: 'broken', breakage: breakage(pass, graph, messageOf(cause), cause), passes });
     }
     const milliseconds = clock() - started;
-    const record = { name: pass.name, milliseconds, ops: countOps(result), notes, facts };
+    const record = { name: pass.name, branch, milliseconds, ops: countOps(result), notes, facts };
     passes.push(record);
     report(record, graph, result, onDebug);
-    show(pass.name, result);
+    show(pass.name, result, prefix);
     const problems = verifyEach ? verifyGraph(result) : [];
     if (problems.length > 0) {
       throw new Halt({ outcome: 'broken', breakage: breakage(pass, graph, problems.join('\n'), undefined), passes });
     }
-    if (pass.name === stopAfter) throw new Halt({ outcome: 'stopped', graph: result, passes });
+    if (`${prefix}${pass.name}` === stopAfter) throw new Halt({ outcome: 'stopped', graph: result, passes });
     return result;
   };
+  const runner = (branch: string | undefined): RunPass =>
+    Object.assign((pass: AnyPass, graph: Graph) => run(pass, graph, branch), { branch: runner }) as unknown as RunPass;
 
   try {
-    show('source', source);
+    show('source', source, '');
     const problems = verifyEach ? verifyGraph(source) : [];
     if (problems.length > 0) {
       return { outcome: 'broken', breakage: breakage(undefined, source, problems.join('\n'), undefined), passes };
     }
-    return { outcome: 'done', graph: pipeline(source, run as RunPass), passes };
+    return { outcome: 'done', graph: pipeline(source, runner(undefined)), passes };
   } catch (halt) {
     if (halt instanceof Halt) return halt.result;
     throw halt;
@@ -154,10 +172,11 @@ function messageOf(cause: unknown): string {
 
 function report(record: PassRecord, before: Graph, after: Graph, onDebug: RunOptions['onDebug']): void {
   if (!onDebug) return;
-  onDebug({ level: 1, text: `${record.name}: ${record.milliseconds.toFixed(1)} ms, ${record.ops} operations` });
+  const name = record.branch === undefined ? record.name : `${record.branch}-${record.name}`;
+  onDebug({ level: 1, text: `${name}: ${record.milliseconds.toFixed(1)} ms, ${record.ops} operations` });
   const changes = describeChanges(before, after);
-  if (changes !== '') onDebug({ level: 2, text: `${record.name}: ${changes}` });
-  for (const note of record.notes) onDebug({ level: 3, text: `${record.name}: ${note}` });
+  if (changes !== '') onDebug({ level: 2, text: `${name}: ${changes}` });
+  for (const note of record.notes) onDebug({ level: 3, text: `${name}: ${note}` });
 }
 
 /** Kinds of operation that became more or fewer, such as `add −2, linear +4`. */

@@ -16,7 +16,7 @@ import { UsageError } from './usage-error.ts';
 /** Flags as commander hands them over; `compile` has the same names. */
 type CompileFlags = Omit<CompileOptions, 'model'> & { readonly dumpPasses?: string; readonly pageSize?: string };
 
-const forms = ['unrolled', 'loop'] as const;
+const forms = ['depth-batched', 'loop', 'unrolled'] as const;
 
 /** `rtc compile`: a model becomes a package. */
 export function compileCommand(start: StartCommand): Command {
@@ -28,7 +28,7 @@ export function compileCommand(start: StartCommand): Command {
     )
     .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')
     .addOption(value('--target <target>', 'what to compile for: onnx (default)', ['onnx'], ['tensorrt', 'triton']))
-    .addOption(value('--form <form>', 'unrolled (default) or loop', forms, ['depth-batched']))
+    .addOption(value('--form <form>', 'unrolled (default), depth-batched or loop', forms))
     .addOption(value('--dialect <dialect>', 'portable (default) or ort', ['portable', 'ort']))
     .option('--out <folder>', 'folder to write (default: ./<name>-<form>)')
     .addOption(value('--precision <type>', 'f32 (default), f16 or bf16', ['f32', 'f16', 'bf16'], ['int8', 'int4']))

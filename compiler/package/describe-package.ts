@@ -1,6 +1,7 @@
 import type { GraphTensor, PackageManifest } from '../../files/manifest.ts';
 import type { Graph, Value } from '../../ir/graph.ts';
-import type { SourceModel } from '../read/source-model.ts';
+import { asOneBlock } from '../../passes/depth-batch/cache-layers.ts';
+import type { Recursion, SourceModel } from '../read/source-model.ts';
 import { modelSizes } from './model-sizes.ts';
 
 /** What rtc.json says beside the model and the files. */
@@ -8,17 +9,21 @@ export interface PackageFacts extends Pick<PackageManifest, 'form' | 'target' | 
   /** rtc's version. */
   readonly rtc: string;
   /** Undefined for a model without LoRA. */
-  readonly loraStrategy: 'bake' | 'keep' | 'concatenate' | undefined;
-  /** The graph that was lowered: its inputs and outputs are those of the .onnx. */
-  readonly graph: Graph;
+  readonly loraStrategy: NonNullable<PackageManifest['lora']>['strategy'] | undefined;
+  /** The graphs that were lowered, the main one first: their inputs and outputs are those of the .onnx files. */
+  readonly graphs: readonly Graph[];
+  /** What the form depth-batched has in addition. */
+  readonly pages?: { readonly pageSize: number; readonly groups: number } | undefined;
 }
 
 /** rtc.json of a package, but for its files and places in it. */
 export function describePackage(
   model: SourceModel,
-  { rtc, form, target, dialect, precision, passes, loraStrategy, graph }: PackageFacts,
+  { rtc, form, target, dialect, precision, passes, loraStrategy, graphs, pages }: PackageFacts,
 ): Omit<PackageManifest, 'layout' | 'graphs' | 'files' | 'source'> {
-  const { recursion, lora, exits, spec } = model;
+  const { lora, exits, spec } = model;
+  const recursion = recursionOf(model, form);
+  const graph = graphs[0]!;
   return {
     format: 'rtc-package',
     version: 1,
@@ -46,10 +51,12 @@ export function describePackage(
       },
     }),
     cache: {
-      dtype: graph.inputs.find(({ name }) => name.startsWith('past_key_values.'))?.type.dtype ?? precision.compute,
+      dtype:
+        graph.inputs.find(({ name }) => /^(past_key_values|key_pages)\./.test(name))?.type.dtype ?? precision.compute,
       heads: spec.kvHeads,
       headDim: spec.headDim,
-      layers: cacheLayers(model, form),
+      layers: cacheLayers(recursion, form),
+      ...pages,
     },
     config: model.config,
     passes: [...passes],
@@ -70,9 +77,16 @@ export function describeInterface(graph: Graph): PackageManifest['graphs'][strin
   };
 }
 
-/** Which layer each past_key_values.{i} belongs to: layers that run in the unrolled form, else layers that are stored. */
-function cacheLayers({ recursion }: SourceModel, form: PackageManifest['form']): PackageManifest['cache']['layers'] {
-  const { prelude, block, loops, coda } = recursion;
+/** How layers run; where there is nothing to repeat, a step runs them all as one block. */
+function recursionOf({ recursion }: SourceModel, form: PackageManifest['form']): Recursion {
+  return form === 'depth-batched' && recursion.loops === 1 ? asOneBlock(recursion) : recursion;
+}
+
+/** Which layer each past_key_values.{i} or key_pages.{i} belongs to: layers that run in the unrolled form, else layers that are stored. */
+function cacheLayers(
+  { prelude, block, loops, coda }: Recursion,
+  form: PackageManifest['form'],
+): PackageManifest['cache']['layers'] {
   const layers = (part: 'prelude' | 'block' | 'coda', first: number, count: number) =>
     Array.from({ length: count }, (_, i) => ({ part, layer: first + i }));
   const shared = layers('block', prelude, block);
@@ -80,7 +94,9 @@ function cacheLayers({ recursion }: SourceModel, form: PackageManifest['form']):
     ...layers('prelude', 0, prelude),
     ...(form === 'unrolled'
       ? Array.from({ length: loops }, (_, depth) => shared.map((layer) => ({ ...layer, depth }))).flat()
-      : shared.map((layer) => ({ ...layer, loops }))),
+      : form === 'loop'
+        ? shared.map((layer) => ({ ...layer, loops }))
+        : shared),
     ...layers('coda', prelude + block, coda),
   ];
 }

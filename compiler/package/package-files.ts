@@ -4,7 +4,6 @@ import { type Diagnostic, failure, type Result, success } from '../../files/diag
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { manifestName, type PackageManifest } from '../../files/manifest.ts';
 import type { SafetensorsFile } from '../../files/safetensors.ts';
-import { generatedFile } from '../../targets/onnx/lower.ts';
 import type { GeneratedTensor, OnnxFile } from '../../targets/onnx/onnx-file.ts';
 import type { Layout } from '../compile-options.ts';
 import type { SourceModel } from '../read/source-model.ts';
@@ -20,21 +19,22 @@ export type PackageEntry =
 /** What a package is made of, before anything is written. */
 export interface PackagePlan {
   readonly entries: readonly PackageEntry[];
-  /** Where the graph is. */
-  readonly graph: string;
+  /** Where the graphs are, in the order of {@link PackageParts}. */
+  readonly graphs: readonly string[];
   readonly source: PackageManifest['source'];
 }
 
 export interface PackageParts {
   readonly model: SourceModel;
-  readonly onnx: OnnxFile;
+  /** The main graph first. */
+  readonly onnx: readonly OnnxFile[];
   readonly layout: Layout;
   /** What else lies at the root, such as bindings. */
   readonly extra: readonly { readonly path: string; readonly bytes: Uint8Array }[];
 }
 
 /**
- * Decides what goes where. The graph's external data is beside it, under the paths that the model's folder has for it.
+ * Decides what goes where. The graphs' external data is beside them, under the paths that the model's folder has for it.
  * Of layout `rtc` all is in one folder, and that is a model folder too; of layout `huggingface` the graph, the weights
  * and the model as it was are in `onnx`, and the root has what describes the unrolled model.
  */
@@ -43,17 +43,18 @@ export async function planPackage({ model, onnx, layout, extra }: PackageParts):
   const beside = (path: string) => posix.join(folder, path);
   const described = await describeModel(model, folder);
   if (!described.ok) return described;
+  const linked = new Set(onnx.flatMap((graph) => graph.linked));
   const entries: PackageEntry[] = [
-    { kind: 'bytes', path: beside(onnx.name), bytes: onnx.bytes },
+    ...onnx.map(({ name, bytes }): PackageEntry => ({ kind: 'bytes', path: beside(name), bytes })),
     ...described.value,
     ...model.files
-      .filter(({ path }) => onnx.linked.includes(path))
+      .filter(({ path }) => linked.has(path))
       .map((file): PackageEntry => ({ kind: 'link', path: beside(file.path), file })),
     ...model.companions.map((path): PackageEntry => ({ kind: 'copy', path, from: join(model.folder, path) })),
     ...extra.map((file): PackageEntry => ({ kind: 'bytes', ...file })),
   ];
-  if (onnx.generated.length > 0) {
-    entries.push({ kind: 'generate', path: beside(generatedFile), tensors: onnx.generated });
+  for (const { generated, generatedFile } of onnx) {
+    if (generated.length > 0) entries.push({ kind: 'generate', path: beside(generatedFile), tensors: generated });
   }
   if (layout === 'huggingface') {
     const files = await huggingFaceFiles(model);
@@ -64,12 +65,12 @@ export async function planPackage({ model, onnx, layout, extra }: PackageParts):
   if (collisions.length > 0) return failure(...collisions);
   return success({
     entries: entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
-    graph: beside(onnx.name),
+    graphs: onnx.map(({ name }) => beside(name)),
     source: {
       folder,
       model: beside(model.modelJson ?? 'model.json'),
       config: beside(model.configPath),
-      missing: model.files.map(({ path }) => path).filter((path) => !onnx.linked.includes(path)),
+      missing: model.files.map(({ path }) => path).filter((path) => !linked.has(path)),
     },
   });
 }

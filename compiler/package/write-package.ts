@@ -71,7 +71,7 @@ async function fill(staged: string, plan: PackagePlan, options: WritePackageOpti
   const manifest: PackageManifest = {
     ...describePackage(model, facts),
     layout,
-    graphs: { [plan.graph]: describeInterface(facts.graph) },
+    graphs: Object.fromEntries(plan.graphs.map((path, i) => [path, describeInterface(facts.graphs[i]!)])),
     files,
     source: plan.source,
   };

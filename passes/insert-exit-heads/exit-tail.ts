@@ -33,7 +33,7 @@ export function findExitTail(graph: Graph): ExitTail | undefined {
 }
 
 /** Operations that make `values`, directly or not. */
-function upstream(ops: readonly Op[], values: ReadonlySet<Value>): ReadonlySet<Op> {
+export function upstream(ops: readonly Op[], values: ReadonlySet<Value>): ReadonlySet<Op> {
   const wanted = new Set(values);
   const found = new Set<Op>();
   for (const op of ops.toReversed()) {

@@ -17,6 +17,10 @@ export interface OnnxOptions {
   readonly metadata: Readonly<Record<string, string>>;
   /** Generates every weight in the type it is computed in, and points into no checkpoint. */
   readonly materialize?: boolean;
+  /** Where tensors will lie that no file has; {@link generatedFile} by default. */
+  readonly generatedFile?: string;
+  /** Another graph of the package: what is generated for both is made once, and lies where that graph has it. */
+  readonly beside?: Pick<OnnxFile, 'generated' | 'generatedFile'>;
 }
 
 /** Where tensors lie that rtc makes. */
@@ -24,18 +28,20 @@ export const generatedFile = 'generated.safetensors';
 
 /** A graph as an ONNX file. Reads no weight; the same graph gives the same bytes. */
 export function lowerToOnnx(graph: Graph<'lowered'>, options: OnnxOptions): OnnxFile {
-  const { model, linked, generated } = lowerToModel(graph, options);
-  return { name: options.fileName, bytes: encodeModel(model), linked, generated };
+  const { model, ...files } = lowerToModel(graph, options);
+  return { name: options.fileName, bytes: encodeModel(model), ...files };
 }
 
 /** As {@link lowerToOnnx}, before it becomes bytes. */
 export function lowerToModel(
   graph: Graph<'lowered'>,
-  { dialect, version, metadata, materialize = false }: Omit<OnnxOptions, 'fileName'>,
-): Pick<OnnxFile, 'linked' | 'generated'> & { readonly model: OnnxModel } {
+  options: Omit<OnnxOptions, 'fileName'>,
+): Pick<OnnxFile, 'linked' | 'generated' | 'generatedFile'> & { readonly model: OnnxModel } {
+  const { dialect, version, metadata, materialize = false, beside } = options;
+  const generatedIn = options.generatedFile ?? generatedFile;
   const { opset, irVersion, domains } = dialects[dialect];
   const writer = onnxWriter(graph);
-  const weights = onnxWeights(writer, graph.weights, { generatedFile, materialize });
+  const weights = onnxWeights(writer, graph.weights, { generatedFile: generatedIn, materialize, beside });
   const context = loweringContext(writer, weights);
   context.lower(graph.ops);
   for (const { name, value } of graph.outputs) {
@@ -61,7 +67,7 @@ export function lowerToModel(
       valueInfo: list.valueInfo,
     },
   };
-  return { model, linked, generated };
+  return { model, linked, generated, generatedFile: generatedIn };
 }
 
 function loweringContext(writer: OnnxWriter, weights: ReturnType<typeof onnxWeights>): LoweringContext {

@@ -11,11 +11,13 @@ export interface OnnxFile {
   readonly bytes: Uint8Array;
   /** Checkpoint files that its external data points into, relative to the model's folder, sorted. */
   readonly linked: readonly string[];
-  /** Tensors that no file has as the graph needs them; they go into generated.safetensors. */
+  /** Tensors that no file has as the graph needs them; they go into `generatedFile`. */
   readonly generated: readonly GeneratedTensor[];
+  /** Where the graph looks for `generated`, beside it: `generated.safetensors`. */
+  readonly generatedFile: string;
 }
 
-/** A tensor of generated.safetensors. Its offset is already in the graph: write what layoutSafetensors says, without metadata. */
+/** A tensor that rtc makes. Its offset is already in the graph: write what layoutSafetensors says, without metadata. */
 export interface GeneratedTensor {
   readonly name: string;
   readonly expr: WeightExpr;

@@ -1,9 +1,10 @@
+import type { TensorEntry } from '../../files/safetensors.ts';
 import { layoutSafetensors } from '../../files/write-safetensors.ts';
 import { byteLength, type DType, type FloatDType } from '../../ir/dtype.ts';
 import type { Value, Weight } from '../../ir/graph.ts';
 import { type FileWeight, type LiteralWeight, type WeightExpr, weightKey, weightType } from '../../ir/weights.ts';
 import { onnxTypes } from './element-types.ts';
-import type { GeneratedTensor } from './onnx-file.ts';
+import type { GeneratedTensor, OnnxFile } from './onnx-file.ts';
 import type { OnnxTensor } from './onnx-model.ts';
 import { addCast, inlineTensor, int, ints, type OnnxWriter } from './onnx-writer.ts';
 
@@ -26,23 +27,31 @@ export interface OnnxWeights {
   };
 }
 
+export interface OnnxWeightsOptions {
+  /** Where generated tensors will be, beside the model. */
+  readonly generatedFile: string;
+  /** Generates every weight as the graph uses it, and points into no checkpoint. */
+  readonly materialize: boolean;
+  /** Another graph, whose generated tensors this one may use. */
+  readonly beside?: Pick<OnnxFile, 'generated' | 'generatedFile'> | undefined;
+}
+
 /**
  * Writes weights as initializers that point into the checkpoint's files, and what their expressions do to them as
  * nodes of the main graph, which ONNX Runtime folds when it loads. Only numbers that no file has are generated. Whatever
  * several weights are casts of is one initializer all the same.
- * @param generatedFile where generated tensors will be, beside the model
- * @param materialize generates every weight as the graph uses it, and points into no checkpoint
  */
 export function onnxWeights(
   writer: OnnxWriter,
   weights: readonly Weight[],
-  { generatedFile, materialize }: { readonly generatedFile: string; readonly materialize: boolean },
+  { generatedFile, materialize, beside }: OnnxWeightsOptions,
 ): OnnxWeights {
   const expressions = new Map(weights.map(({ value, expr }) => [value, expr]));
   const origins = sharedOrigins([...expressions.values()]);
   const written = new Map<string, string>();
   const linked = new Set<string>();
   const generated: GeneratedTensor[] = [];
+  const elsewhere = beside && placesOf(beside.generated);
 
   const write = (expr: WeightExpr, wish: string): string => {
     const key = weightKey(expr);
@@ -107,7 +116,9 @@ export function onnxWeights(
 
   const generate = (expr: WeightExpr, wish: string): string => {
     const name = writer.freshName(wish);
-    generated.push({ name, expr });
+    const place = elsewhere?.get(weightKey(expr));
+    if (place) writer.initializer(external(name, place, beside!.generatedFile));
+    else generated.push({ name, expr });
     return name;
   };
 
@@ -122,16 +133,25 @@ export function onnxWeights(
       return { name: write(expr.of, value.name), to: expr.to };
     },
     finish() {
-      const { entries } = layoutSafetensors(generated.map(({ name, expr }) => ({ name, ...shapeOf(expr) })));
-      const initializers = entries.map(({ name, dtype, shape, offset, length }) => ({
-        name,
-        elementType: onnxTypes[dtype],
-        dims: shape,
-        data: { kind: 'external' as const, location: generatedFile, offset, length },
-      }));
+      const initializers = layoutOf(generated).map((entry) => external(entry.name, entry, generatedFile));
       return { linked: [...linked].sort(), generated, initializers };
     },
   };
+}
+
+/** Where generated tensors lie in their file. */
+function layoutOf(generated: readonly GeneratedTensor[]): readonly TensorEntry[] {
+  return layoutSafetensors(generated.map(({ name, expr }) => ({ name, ...shapeOf(expr) }))).entries;
+}
+
+/** The same by the key of what they are. */
+function placesOf(generated: readonly GeneratedTensor[]): ReadonlyMap<string, TensorEntry> {
+  const byName = new Map(layoutOf(generated).map((entry) => [entry.name, entry]));
+  return new Map(generated.map(({ name, expr }) => [weightKey(expr), byName.get(name)!]));
+}
+
+function external(name: string, { dtype, shape, offset, length }: TensorEntry, location: string): OnnxTensor {
+  return { name, elementType: onnxTypes[dtype], dims: shape, data: { kind: 'external', location, offset, length } };
 }
 
 /** What more than one of these weights is a cast of, itself included, by key: an embedding that is the head as well. */

@@ -121,7 +121,7 @@ test('only the unrolled form has that layout', async () => {
   if (!unrolled.ok) return expect.fail();
   const facts = { ...unrolled.value.manifest, form: 'loop' as const, loraStrategy: 'keep' as const };
   const { graph } = await referenceModel('kjv-relaxed');
-  const options = { out, layout: 'huggingface' as const, facts: { ...facts, graph } };
+  const options = { out, layout: 'huggingface' as const, facts: { ...facts, graphs: [graph] } };
   expect((await simplePackage(modelFolder('kjv-relaxed'), options)).diagnostics).toMatchObject([
     { code: 'unsupported-layout' },
   ]);

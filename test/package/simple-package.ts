@@ -26,7 +26,7 @@ export async function simplePackage(folder: string, options: SimplePackageOption
   const materialize = options.materialize ?? false;
   return writePackage({
     model,
-    onnx: fakeGraph(model, materialize),
+    onnx: [fakeGraph(model, materialize)],
     layout: 'rtc',
     extra: [],
     facts: {
@@ -37,7 +37,7 @@ export async function simplePackage(folder: string, options: SimplePackageOption
       precision: { compute: 'f32', weights: materialize ? 'written' : 'checkpoint' },
       passes: ['take-apart'],
       loraStrategy: 'keep',
-      graph: buildGraph(model),
+      graphs: [buildGraph(model)],
     },
     ...options,
   });
@@ -54,5 +54,6 @@ function fakeGraph({ files, tensors }: SourceModel, materialize: boolean): OnnxF
     bytes: Buffer.alloc(1000, 'graph '),
     linked: materialize ? [] : files.map(({ path }) => path),
     generated: materialize ? weights : [],
+    generatedFile: 'generated.safetensors',
   };
 }
