@@ -1,11 +1,18 @@
-import type { Result } from '../files/diagnostics.ts';
+import { type Diagnostic, type Result, success } from '../files/diagnostics.ts';
 import type { PackageManifest } from '../files/manifest.ts';
+import { type Package, readPackage } from '../files/package.ts';
 import type { CoreOptions, CoreState, StepReport } from './depth-batched/core.ts';
 import type { GenerationRequest } from './depth-batched/request.ts';
-import type { SubmitOptions } from './engine/connect-engine.ts';
-import type { EngineLimits } from './engine/engine-limits.ts';
+import { stepShape } from './depth-batched/step-shape.ts';
+import { readEndTokens } from './end-tokens.ts';
+import { checkRequest, type RequestLimits } from './engine/check-request.ts';
+import { connectEngine, type SubmitOptions } from './engine/connect-engine.ts';
+import { type EngineLimits, engineLimits, machineMemory } from './engine/engine-limits.ts';
 import type { RunningRequest } from './engine/running-request.ts';
-import type { TextTokenizer } from './tokenizer.ts';
+import { startWorker, workerEntry } from './engine/start-worker.ts';
+import type { WorkerStart } from './engine/worker-start.ts';
+import { maxPositions } from './generate-options.ts';
+import { loadTokenizer, type TextTokenizer } from './tokenizer.ts';
 
 export type { SubmitOptions } from './engine/connect-engine.ts';
 export type { EngineLimits } from './engine/engine-limits.ts';
@@ -29,6 +36,8 @@ export interface Engine {
   readonly manifest: PackageManifest;
   readonly tokenizer: TextTokenizer | undefined;
   readonly limits: EngineLimits;
+  /** What is wrong with a request that no waiting would mend, all of it; empty when {@link submit} takes it. */
+  readonly check: (request: GenerationRequest) => readonly Diagnostic[];
   /**
    * Takes a request; its tokens come as it runs. Fails when the request could never be served, and once the engine
    * failed or is closed. Never waits: what cannot run yet is queued, without bound.
@@ -43,4 +52,62 @@ export interface Engine {
    * like. Until then the engine keeps the process alive, as a server does.
    */
   readonly close: () => Promise<void>;
+}
+
+/**
+ * Starts an engine on a package of the form `depth-batched` that `rtc compile` wrote. Pages are reserved here, and
+ * nothing of their kind later: {@link Engine.limits} says what they take, {@link planEngine} says so before. Fails when
+ * the package is none or of another form, when options make no sense, when the machine has less memory than they ask
+ * for, and when ONNX Runtime is missing or refuses the graph.
+ * @param folder as the user names it
+ */
+export async function openEngine(folder: string, options: EngineOptions = {}): Promise<Result<Engine>> {
+  const read = await readPackage(folder, { check: 'sizes' });
+  return read.ok ? startEngine(read.value, options) : read;
+}
+
+/** {@link openEngine} for a package that was read. */
+export async function startEngine({ folder, manifest }: Package, options: EngineOptions = {}): Promise<Result<Engine>> {
+  const shape = stepShape(manifest);
+  if (!shape.ok) return shape;
+  const planned = planEngine(manifest, options);
+  if (!planned.ok) return planned;
+  const limits = planned.value;
+  const tokenizer = await loadTokenizer(folder);
+  if (!tokenizer.ok) return tokenizer;
+
+  const { pageBytes: _, maxPositions: __, threads, ...core } = options;
+  const threshold = manifest.exits?.threshold;
+  const start: WorkerStart = {
+    package: { folder, manifest },
+    model: {
+      pages: limits.pages,
+      boundaryPages: limits.boundaryPages,
+      ...(threads === undefined ? {} : { threads }),
+    },
+    core: {
+      ...core,
+      maxRows: limits.maxRows,
+      maxSequences: limits.maxSequences,
+      endTokens: await readEndTokens(folder, manifest),
+      ...(threshold === undefined ? {} : { threshold }),
+    },
+  };
+  const ends: RequestLimits = {
+    vocabulary: shape.value.vocabulary,
+    loops: shape.value.loops,
+    positions: limits.maxPositions,
+    whose: limits.maxPositions < maxPositions(manifest) ? 'engine' : 'model',
+  };
+  const check = (request: GenerationRequest) => checkRequest(ends, request);
+  const connected = await connectEngine((listener) => startWorker(workerEntry(), start, listener), check);
+  if (!connected.ok) return connected;
+  return success({ manifest, limits, check, tokenizer: tokenizer.value, ...connected.value });
+}
+
+/** What an engine with these options would take; fails as {@link openEngine} would. Allocates nothing. */
+export function planEngine(manifest: PackageManifest, options: EngineOptions = {}): Result<EngineLimits> {
+  const shape = stepShape(manifest);
+  if (!shape.ok) return shape;
+  return engineLimits(shape.value, maxPositions(manifest), options, machineMemory());
 }

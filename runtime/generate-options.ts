@@ -1,5 +1,8 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { PackageManifest } from '../files/manifest.ts';
+import { checkExitRule } from './check-exit-rule.ts';
+import { checkNumbers, checkPrompt, type PromptLimits, problem } from './check-prompt.ts';
+import type { ExitRule } from './depth-batched/request.ts';
 import type { Sampling } from './sampling.ts';
 
 /** How {@link generate} goes on from its prompts. */
@@ -11,13 +14,20 @@ export interface GenerateOptions {
   /** Goes on past end-of-sequence tokens. */
   readonly ignoreEos?: boolean;
   /**
-   * Form `loop`: a new token leaves behind the first exit whose confidence reaches this; 1 or more never leaves.
-   * By default the model's own. Prompt tokens run all loops.
+   * A new token leaves behind the first exit whose confidence reaches this; 1 or more never leaves. By default the
+   * model's own. Prompt tokens run all loops. The form `unrolled` always runs all loops.
    */
   readonly exitThreshold?: number;
-  /** Form `loop`: every new token leaves after exactly this loop (from 1), whatever its confidence. */
+  /** Every new token leaves after exactly this loop (from 1), whatever its confidence. Not in the form `unrolled`. */
   readonly exitAt?: number;
-  /** Where shorter prompts of a batch are filled up; `left` by default. The results are the same. */
+  /**
+   * Form `depth-batched`: new token i of sequence s is chosen behind loop `exitTraces[s][i]`, as `exits` of an earlier
+   * {@link Generation} says. Entry 0 is not read, and tokens past the end run all loops.
+   */
+  readonly exitTraces?: readonly (readonly number[])[];
+  /** Form `depth-batched`: the threshold moves so that tokens run this many loops on average. */
+  readonly meanLoops?: number;
+  /** Where shorter prompts of a batch are filled up, if the form needs that; `left` by default. The results are the same. */
   readonly padding?: 'left' | 'right';
   /** Stops between two tokens; the generator then throws the signal's reason. */
   readonly signal?: AbortSignal;
@@ -34,9 +44,11 @@ export function checkGeneration(
 ): readonly Diagnostic[] {
   return [
     ...(prompts.length === 0 ? [problem('no-prompt', 'There is no prompt to go on from.')] : []),
-    ...prompts.flatMap((prompt, i) => checkPrompt(manifest, prompt, i, options.maxNewTokens)),
-    ...checkNumbers(options),
-    ...checkExits(manifest, options),
+    ...prompts.flatMap((prompt, i) =>
+      checkPrompt(modelLimits(manifest), prompt, options.maxNewTokens, `Prompt ${i + 1}`),
+    ),
+    ...checkNumbers(options.maxNewTokens, options.sampling),
+    ...checkExits(manifest, prompts.length, options),
   ];
 }
 
@@ -53,85 +65,52 @@ export function roomFor(manifest: PackageManifest, promptLength: number): number
   return maxPositions(manifest) - promptLength + 1;
 }
 
-function checkPrompt(
-  manifest: PackageManifest,
-  prompt: readonly number[],
-  index: number,
-  maxNewTokens: number | undefined,
-): readonly Diagnostic[] {
-  const name = `Prompt ${index + 1}`;
-  if (prompt.length === 0) {
-    return [problem('empty-prompt', `${name} has no tokens.`, 'A model needs at least one token to go on from.')];
-  }
-  const problems: Diagnostic[] = [];
+function modelLimits(manifest: PackageManifest): PromptLimits {
   const vocabulary = manifest.config.vocab_size;
-  const size = typeof vocabulary === 'number' ? vocabulary : Number.POSITIVE_INFINITY;
-  const strange = prompt.filter((token) => !Number.isInteger(token) || token < 0 || token >= size);
-  if (strange.length > 0) {
-    const known = Number.isFinite(size) ? `the vocabulary goes from 0 to ${size - 1}` : 'token ids are whole numbers';
-    problems.push(problem('unknown-token', `${name} has the token ${strange.slice(0, 5).join(', ')}; ${known}.`));
-  }
-  const positions = maxPositions(manifest);
-  if (prompt.length > positions) {
-    problems.push(
-      problem('prompt-too-long', `${name} has ${prompt.length} tokens; the model has ${positions} positions.`),
-    );
-  } else if (maxNewTokens !== undefined && maxNewTokens > roomFor(manifest, prompt.length)) {
-    problems.push(
-      problem(
-        'too-many-tokens',
-        `${name} has ${prompt.length} tokens and ${maxNewTokens} new ones were asked for; ` +
-          `the model has ${positions} positions.`,
-        `Ask for at most ${roomFor(manifest, prompt.length)} new tokens.`,
-      ),
-    );
-  }
-  return problems;
-}
-
-function checkNumbers({ maxNewTokens, sampling }: GenerateOptions): readonly Diagnostic[] {
-  const problems: Diagnostic[] = [];
-  const expect = (holds: boolean, what: string, found: number | undefined, expected: string) => {
-    if (found === undefined || holds) return;
-    problems.push(problem('bad-option', `${what} is ${found}; ${expected} was expected.`));
+  return {
+    vocabulary: typeof vocabulary === 'number' ? vocabulary : Number.POSITIVE_INFINITY,
+    positions: maxPositions(manifest),
+    whose: 'model',
   };
-  const atLeastOne = (n: number | undefined) => n !== undefined && Number.isInteger(n) && n >= 1;
-  expect(atLeastOne(maxNewTokens), 'The number of new tokens', maxNewTokens, 'a whole number of at least 1');
-  if (sampling?.kind !== 'sample') return problems;
-  const { temperature, topK, topP, seed } = sampling;
-  const finite = temperature !== undefined && Number.isFinite(temperature) && temperature > 0;
-  expect(finite, 'The temperature', temperature, 'a number above 0');
-  expect(atLeastOne(topK), 'top-k', topK, 'a whole number of at least 1');
-  expect(topP !== undefined && topP > 0 && topP <= 1, 'top-p', topP, 'a number above 0 and at most 1');
-  expect(Number.isSafeInteger(seed), 'The seed', seed, 'a whole number');
-  return problems;
 }
 
-function checkExits(manifest: PackageManifest, { exitThreshold, exitAt }: GenerateOptions): readonly Diagnostic[] {
-  const { loops } = manifest.recursion;
-  const problems: Diagnostic[] = [];
-  if (exitThreshold !== undefined && Number.isNaN(exitThreshold)) {
-    problems.push(problem('bad-option', 'The exit threshold is not a number.'));
-  }
-  if (exitThreshold !== undefined && exitAt !== undefined) {
-    problems.push(
-      problem('bad-option', 'An exit threshold and a loop to exit at were both given; one of them decides.'),
-    );
-  }
-  if (exitAt !== undefined && !(Number.isInteger(exitAt) && exitAt >= 1 && exitAt <= loops)) {
-    problems.push(problem('bad-option', `There is no loop ${exitAt} to exit at; the model has loops 1 to ${loops}.`));
-  } else if (exitAt !== undefined && exitAt < loops && manifest.form === 'unrolled') {
-    problems.push(
+/** What the options say of exits, for one sequence; undefined: nothing. */
+export function exitRule(options: GenerateOptions, sequence: number): ExitRule | undefined {
+  const { exitThreshold, exitAt, exitTraces, meanLoops } = options;
+  if (exitThreshold !== undefined) return { kind: 'threshold', threshold: exitThreshold };
+  if (exitAt !== undefined) return { kind: 'fixed', loop: exitAt };
+  if (exitTraces !== undefined) return { kind: 'trace', exits: exitTraces[sequence]! };
+  return meanLoops === undefined ? undefined : { kind: 'budget', meanLoops };
+}
+
+function checkExits(manifest: PackageManifest, sequences: number, options: GenerateOptions): readonly Diagnostic[] {
+  const { form } = manifest;
+  const given = (['exitThreshold', 'exitAt', 'exitTraces', 'meanLoops'] as const).filter(
+    (name) => options[name] !== undefined,
+  );
+  if (given.length > 1) return [problem('bad-option', `${given.join(' and ')} were both given; one of them decides.`)];
+  const { exitTraces, meanLoops, exitAt } = options;
+  if ((exitTraces ?? meanLoops) !== undefined && form !== 'depth-batched') {
+    return [
       problem(
-        'exit-needs-loop-form',
-        `The form "unrolled" always runs all ${loops} loops, so no token can exit at loop ${exitAt}.`,
-        'Compile the model with --form loop.',
+        'exit-needs-depth-batched',
+        `The form "${form}" has neither exit traces nor mean loops.`,
+        'Compile the model with --form depth-batched.',
       ),
-    );
+    ];
   }
-  return problems;
-}
-
-function problem(code: string, message: string, hint?: string): Diagnostic {
-  return { severity: 'error', code, message, ...(hint === undefined ? {} : { hint }) };
+  if (exitTraces !== undefined && exitTraces.length !== sequences) {
+    return [problem('bad-option', `There are ${exitTraces.length} exit traces for ${sequences} sequences.`)];
+  }
+  const { loops } = manifest.recursion;
+  const rules = Array.from({ length: exitTraces ? sequences : 1 }, (_, i) => exitRule(options, i));
+  const problems = rules.flatMap((rule) => (rule === undefined ? [] : checkExitRule(rule, loops)));
+  if (problems.length > 0 || exitAt === undefined || exitAt === loops || form !== 'unrolled') return problems;
+  return [
+    problem(
+      'exit-needs-loop-form',
+      `The form "unrolled" always runs all ${loops} loops, so no token can exit at loop ${exitAt}.`,
+      'Compile the model with --form depth-batched.',
+    ),
+  ];
 }

@@ -1,50 +1,16 @@
 import { failure, type Result, success } from '../files/diagnostics.ts';
-import { checkGeneration, defaultNewTokens, type GenerateOptions, roomFor } from './generate-options.ts';
-import { emptyCache, nextCache, takeRows } from './kv-cache.ts';
+import { generateInBatch } from './generate-in-batch.ts';
+import { checkGeneration, type GenerateOptions } from './generate-options.ts';
+import { generateWithEngine } from './generate-with-engine.ts';
+import type { TokenStream } from './generation.ts';
 import type { LoadedPackage } from './load-package.ts';
-import { padPrompts } from './padding.ts';
-import { chooseToken } from './sampling.ts';
-import type { HostTensor } from './session.ts';
 
-/** A token as it is generated. */
-export interface GeneratedToken {
-  /** Place of its sequence among the prompts, from 0. */
-  readonly sequence: number;
-  readonly token: number;
-  /**
-   * The loop, from 1, behind which the head chose it: where the token before it left. All loops for the first one, as
-   * prompt tokens run them all, and in the form `unrolled`.
-   */
-  readonly exit: number;
-  /** True for the last token of its sequence. */
-  readonly last: boolean;
-}
-
-/** What came of one prompt. */
-export interface GeneratedSequence {
-  readonly prompt: readonly number[];
-  /** The new tokens, with the end-of-sequence token that stopped them, if one did. */
-  readonly tokens: readonly number[];
-  /** For each new token its {@link GeneratedToken.exit}. */
-  readonly exits: readonly number[];
-}
-
-/** What a call of {@link generate} came to; `rtc run --json` prints it. */
-export interface Generation {
-  readonly sequences: readonly GeneratedSequence[];
-  /** Calls of the graph, the prompts' included. */
-  readonly steps: number;
-  /** Rows of all calls together. */
-  readonly rows: number;
-  readonly seconds: number;
-}
-
-/** Yields tokens as they come, those of one step in the order of the prompts, and returns the whole. */
-export type TokenStream = AsyncGenerator<GeneratedToken, Generation, undefined>;
+export type { GeneratedSequence, GeneratedToken, Generation, TokenStream } from './generation.ts';
 
 /**
- * Goes on from several prompts at once, in one batch: the prompts in one call of the graph, then one call for each
- * further token. Rows whose sequence has ended leave the batch. A sequence is what it would be alone.
+ * Goes on from several prompts at once. A sequence is what it would be alone. In the forms `unrolled` and `loop` the
+ * prompts are one call of the graph and each further token of all is another; in the form `depth-batched` the package's
+ * engine runs them, beside whatever else it runs.
  *
  * The result fails when prompts or options do not fit the package (see {@link checkGeneration}). The generator throws a
  * {@link RuntimeFailure} when ONNX Runtime fails, and the signal's reason when it aborts.
@@ -56,110 +22,8 @@ export function generate(
   options: GenerateOptions = {},
 ): Result<TokenStream> {
   const problems = checkGeneration(loaded.manifest, prompts, options);
-  return problems.length > 0 ? failure(...problems) : success(steps(loaded, prompts, options));
-}
-
-/** A sequence that still grows. */
-interface Row {
-  readonly sequence: number;
-  /** Position of its next token. */
-  readonly position: number;
-  readonly left: number;
-  /** The attention mask of all columns that it will ever have: 0 where its prompt is padded, else 1. */
-  readonly mask: BigInt64Array;
-}
-
-async function* steps(
-  loaded: LoadedPackage,
-  prompts: readonly (readonly number[])[],
-  options: GenerateOptions,
-): TokenStream {
-  const { manifest, session } = loaded;
-  const sequences = prompts.map((prompt) => ({ prompt, tokens: [] as number[], exits: [] as number[] }));
-  const endTokens = new Set(options.ignoreEos ? [] : loaded.endTokens);
-  const started = performance.now();
-
-  const batch = padPrompts(prompts, options.padding ?? 'left');
-  let rows: readonly Row[] = prompts.map(({ length }, sequence) => {
-    const left = Math.min(options.maxNewTokens ?? defaultNewTokens, roomFor(manifest, length));
-    const mask = new BigInt64Array(batch.width + left).fill(1n);
-    mask.set(batch.attentionMask.subarray(sequence * batch.width, (sequence + 1) * batch.width));
-    return { sequence, position: length, left, mask };
-  });
-  let cache = emptyCache(manifest, rows.length);
-  let columns = batch.width;
-  let width = batch.width;
-  let ids = batch.inputIds;
-  let positions = batch.positionIds;
-  let last = batch.last;
-  let calls = 0;
-  let rowsRun = 0;
-
-  while (true) {
-    options.signal?.throwIfAborted();
-    const shape = [rows.length, width];
-    const outputs = await session.run({
-      input_ids: { type: 'i64', dims: shape, data: ids },
-      attention_mask: { type: 'i64', dims: [rows.length, columns], data: attentionMask(rows, columns) },
-      position_ids: { type: 'i64', dims: shape, data: positions },
-      ...(manifest.form === 'loop' ? loopInputs(loaded, options, calls === 0) : {}),
-      ...cache,
-    });
-    calls += 1;
-    rowsRun += rows.length;
-
-    const chosen = rows.map((row, i) => {
-      const column = i * width + last[i]!;
-      const { tokens, exits } = sequences[row.sequence]!;
-      const logits = rowOf(outputs.logits!, column);
-      const token = chooseToken(logits, options.sampling ?? { kind: 'greedy' }, row.sequence, tokens.length);
-      const exit = outputs.exit_loop ? Number(outputs.exit_loop.data[column]) : manifest.recursion.loops;
-      tokens.push(token);
-      exits.push(exit);
-      return { sequence: row.sequence, token, exit, last: row.left === 1 || endTokens.has(token) };
-    });
-    yield* chosen;
-
-    const going = rows.map((_, i) => i).filter((i) => !chosen[i]!.last);
-    if (going.length === 0) break;
-    cache = nextCache(manifest, outputs);
-    if (going.length < rows.length) cache = takeRows(manifest, cache, going);
-    ids = BigInt64Array.from(going, (i) => BigInt(chosen[i]!.token));
-    positions = BigInt64Array.from(going, (i) => BigInt(rows[i]!.position));
-    rows = going.map((i) => ({ ...rows[i]!, position: rows[i]!.position + 1, left: rows[i]!.left - 1 }));
-    last = going.map(() => 0);
-    width = 1;
-    columns += 1;
-  }
-  return { sequences, steps: calls, rows: rowsRun, seconds: (performance.now() - started) / 1000 };
-}
-
-/** Prompt tokens run all loops, so that what follows sees the keys and values of every depth. */
-function loopInputs(
-  { manifest }: LoadedPackage,
-  { exitThreshold, exitAt }: GenerateOptions,
-  prompt: boolean,
-): Readonly<Record<string, HostTensor>> {
-  const { loops } = manifest.recursion;
-  const maxLoops = prompt ? loops : (exitAt ?? loops);
-  const threshold = prompt || exitAt !== undefined ? 1 : (exitThreshold ?? manifest.exits?.threshold ?? 1);
-  return {
-    max_loops: { type: 'i64', dims: [], data: BigInt64Array.of(BigInt(maxLoops)) },
-    exit_threshold: { type: 'f32', dims: [], data: Float32Array.of(threshold) },
-  };
-}
-
-/** One position of logits [batch, sequence, vocab], by its place among all positions. */
-function rowOf(logits: HostTensor, position: number): Float32Array {
-  const vocabulary = logits.dims[2]!;
-  return (logits.data as Float32Array).subarray(position * vocabulary, (position + 1) * vocabulary);
-}
-
-/** attention_mask [rows, columns] */
-function attentionMask(rows: readonly Row[], columns: number): BigInt64Array {
-  const masks = new BigInt64Array(rows.length * columns);
-  rows.forEach(({ mask }, i) => {
-    masks.set(mask.subarray(0, columns), i * columns);
-  });
-  return masks;
+  if (problems.length > 0) return failure(...problems);
+  return loaded.engine === undefined
+    ? success(generateInBatch(loaded, prompts, options))
+    : generateWithEngine(loaded.engine, prompts, options);
 }

@@ -19,14 +19,18 @@ export interface EngineLimits {
   readonly pageBytes: number;
 }
 
-/** What limits depend on; undefined is the default. */
+/** Options that are numbers, and what limits depend on; undefined is the default. */
 export interface LimitOptions {
   readonly maxRows?: number | undefined;
   readonly maxSequences?: number | undefined;
   readonly maxPositions?: number | undefined;
   readonly pageBytes?: number | undefined;
   readonly kvPolicy?: KvPolicy | undefined;
+  readonly prefillChunk?: number | undefined;
+  readonly threads?: number | undefined;
 }
+
+const wholeNumbers = ['maxRows', 'maxSequences', 'maxPositions', 'pageBytes', 'prefillChunk', 'threads'] as const;
 
 export const defaultMaxRows = 16;
 
@@ -55,9 +59,7 @@ export function engineLimits(
   options: LimitOptions,
   memory: number,
 ): Result<EngineLimits> {
-  const problems = (['maxRows', 'maxSequences', 'maxPositions', 'pageBytes'] as const).flatMap((name) =>
-    checkWhole(name, options[name]),
-  );
+  const problems = wholeNumbers.flatMap((name) => checkWhole(name, options[name]));
   if (problems.length > 0) return failure(...problems);
   const { maxRows = defaultMaxRows, kvPolicy = 'last-exited' } = options;
   const { maxSequences = maxRows } = options;

@@ -1,5 +1,5 @@
 import type { PackageManifest } from '../../files/manifest.ts';
-import type { LoadedPackage } from '../../runtime/load-package.ts';
+import type { LoadedGraph } from '../../runtime/load-package.ts';
 import type { GraphSession, HostTensor } from '../../runtime/session.ts';
 
 export const vocabulary = 50;
@@ -16,7 +16,7 @@ export interface Call {
   readonly exitThreshold: number | undefined;
 }
 
-export interface FakePackage extends LoadedPackage {
+export interface FakePackage extends LoadedGraph {
   readonly calls: Call[];
 }
 

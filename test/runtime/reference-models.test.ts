@@ -117,7 +117,7 @@ describe('early exits', () => {
 
 test('an f16 package keeps its cache in f16, alone and when rows leave', async () => {
   const loaded = await load('kjv-relaxed', { form: 'unrolled', precision: 'f16' });
-  expect(loaded.session.inputs.find(({ name }) => name === 'past_key_values.0.key')?.type).toBe('f16');
+  expect(loaded.session?.inputs.find(({ name }) => name === 'past_key_values.0.key')?.type).toBe('f16');
   const prompts = await referenceRows('kjv-relaxed', 'input_ids');
   const expected = await referenceRows('kjv-relaxed', 'generated');
   const { sequences } = await run(loaded, prompts, { maxNewTokens: 12, ignoreEos: true });
