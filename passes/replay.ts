@@ -76,7 +76,7 @@ const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | un
     return mode === 'in-loop' && kind ? anyPass(insertExitHeads({ mode, after, confidence: kind })) : undefined;
   },
   'merge-lora': ({ strategy }) => {
-    const known = oneOf(strategy, ['auto', 'bake', 'keep', 'concatenate']);
+    const known = oneOf(strategy, ['auto', 'bake', 'keep', 'concatenate', 'gather']);
     return known && anyPass(mergeLora({ strategy: known }));
   },
   'set-precision': ({ compute }) => {

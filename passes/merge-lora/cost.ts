@@ -1,12 +1,15 @@
 import type { Graph } from '../../ir/graph.ts';
 import { fileWeights, weightKey } from '../../ir/weights.ts';
 import type { LoraStrategy } from '../merge-lora.ts';
+import type { DepthUpdate } from './depth-updates.ts';
 import { scaling } from './scale.ts';
 import type { LoraUpdate } from './updates.ts';
 
-/** What one token costs in the products that LoRA changes, and what the package grows by. */
+/** What one step costs in the products that LoRA changes, and what the package grows by. */
 export interface LoraCost {
   readonly strategy: LoraStrategy;
+  /** Of the step: 1, one token, or as many as a step is taken to have where rows have depths of their own. */
+  readonly rows: number;
   /** Of weights, computing in f32. */
   readonly bytesRead: number;
   readonly multiplications: number;
@@ -26,50 +29,110 @@ const machine = { bytesPerMicrosecond: 42_000, multiplicationsPerMicrosecond: 22
 /** The most that `auto` lets a package grow, as a part of the weights that the graph refers to. */
 const growth = 0.01;
 
-export function loraCosts(
-  updates: readonly LoraUpdate[],
-  groups: readonly (readonly LoraUpdate[])[],
-): readonly LoraCost[] {
+/** Rows of a step, where each has a depth of its own. */
+const rowsByDepth = 8;
+
+/** Updates of a graph, and those that can share a product with A. */
+export interface GroupedUpdates {
+  readonly groups: readonly (readonly LoraUpdate[])[];
+  readonly byDepth: readonly (readonly DepthUpdate[])[];
+}
+
+/** Of a strategy: what is read and multiplied, and how many nodes do that, products and others. */
+interface Work {
+  readonly strategy: LoraStrategy;
+  readonly bytesRead: number;
+  readonly multiplications: number;
+  readonly products: number;
+  readonly others: number;
+  readonly bytesWritten?: number;
+}
+
+/** What the strategies cost that there are for these updates. */
+export function loraCosts({ groups, byDepth }: GroupedUpdates): readonly LoraCost[] {
+  const rows = byDepth.length > 0 ? rowsByDepth : 1;
+  const plain = workOfAll(groups, rows);
+  const perDepth = workByDepth(byDepth, rows);
+  const strategies = ['keep', 'concatenate', byDepth.length > 0 ? 'gather' : 'bake'] as const;
+  return strategies.flatMap((strategy): readonly LoraCost[] => {
+    // What gathering has no say in is kept.
+    const own = plain.find((work) => work.strategy === (strategy === 'gather' ? 'keep' : strategy));
+    const other = perDepth.find((work) => work.strategy === strategy);
+    if (!own) return [];
+    const { bytesPerMicrosecond, multiplicationsPerMicrosecond } = machine;
+    const sum = (of: (work: Work) => number): number => of(own) + (other ? of(other) : 0);
+    const bytesRead = sum((work) => work.bytesRead);
+    const multiplications = sum((work) => work.multiplications);
+    const [products, others] = [sum((work) => work.products), sum((work) => work.others)];
+    const moving = Math.max(bytesRead / bytesPerMicrosecond, multiplications / multiplicationsPerMicrosecond);
+    const microseconds = moving + products * machine.product + others * machine.other;
+    const bytesWritten = own.bytesWritten ?? 0;
+    return [{ strategy, rows, bytesRead, multiplications, nodes: products + others, bytesWritten, microseconds }];
+  });
+}
+
+function workOfAll(groups: readonly (readonly LoraUpdate[])[], rows: number): readonly Work[] {
+  const updates = groups.flat();
   const sum = (of: (update: LoraUpdate) => number) => updates.reduce((total, u) => total + u.runs * of(u), 0);
   const base = sum((u) => u.inputs * u.outputs);
   const factors = sum((u) => u.rank * (u.inputs + u.outputs));
   const scaled = (list: readonly LoraUpdate[]) => (list.some((u) => scaling(u) === 'product') ? 1 : 0);
-  const plain = { bytesWritten: 0, bytesRead: 4 * (base + factors), multiplications: base + factors };
-  const costs = [
+  const plain = { bytesRead: 4 * (base + factors), multiplications: rows * (base + factors) };
+  const baked = {
+    strategy: 'bake' as const,
+    bytesRead: 4 * base,
+    multiplications: rows * base,
+    bytesWritten: bakedBytes(updates),
+    products: sum(() => 1),
+    others: 0,
+  };
+  return [
     {
       ...plain,
-      strategy: 'keep' as const,
+      strategy: 'keep',
       products: sum(() => 3),
       others: sum((u) => 1 + scaled([u])),
     },
     {
       ...plain,
-      strategy: 'concatenate' as const,
+      strategy: 'concatenate',
       products: groups.reduce((total, group) => total + group[0]!.runs * (1 + 2 * group.length), 0),
       others: groups.reduce(
         (total, group) => total + group[0]!.runs * (group.length + (group.length > 1 ? 1 : 0) + scaled(group)),
         0,
       ),
     },
-    ...(updates.every((u) => typeof u.base !== 'string')
-      ? [
-          {
-            strategy: 'bake' as const,
-            bytesRead: 4 * base,
-            multiplications: base,
-            bytesWritten: bakedBytes(updates),
-            products: sum(() => 1),
-            others: 0,
-          },
-        ]
-      : []),
+    ...(updates.every((u) => typeof u.base !== 'string') ? [baked] : []),
   ];
-  return costs.map(({ products, others, ...cost }) => {
-    const { bytesPerMicrosecond, multiplicationsPerMicrosecond } = machine;
-    const moving = Math.max(cost.bytesRead / bytesPerMicrosecond, cost.multiplications / multiplicationsPerMicrosecond);
-    const microseconds = moving + products * machine.product + others * machine.other;
-    return { ...cost, nodes: products + others, microseconds };
-  });
+}
+
+/** The mask that tells the columns of a row's depth is made once for all layers, and not counted. */
+function workByDepth(groups: readonly (readonly DepthUpdate[])[], rows: number): readonly Work[] {
+  const updates = groups.flat();
+  const sum = (of: (update: DepthUpdate) => number) => updates.reduce((total, u) => total + of(u), 0);
+  const ranks = ({ depths }: DepthUpdate) => depths.map(({ rank }) => rank);
+  const base = sum((u) => u.inputs * u.outputs);
+  const factors = sum((u) => ranks(u).reduce((a, b) => a + b, 0) * (u.inputs + u.outputs));
+  const ofOneRow = sum((u) => Math.max(...ranks(u)) * (u.inputs + u.outputs));
+  const joined = { bytesRead: 4 * (base + factors), multiplications: rows * (base + factors) };
+  return [
+    // The sum of both products is the bias of the second; the mask is one product more, element by element.
+    { ...joined, strategy: 'keep', products: sum(() => 3), others: sum(() => 1) },
+    {
+      ...joined,
+      strategy: 'concatenate',
+      products: groups.reduce((total, group) => total + 1 + 2 * group.length, 0),
+      others: groups.reduce((total, group) => total + (group.length > 1 ? 2 : 1), 0),
+    },
+    {
+      // Each row's factors are read, written and read again; then two lookups, the scale, the sum and two reshapes.
+      strategy: 'gather',
+      bytesRead: 4 * base + 12 * rows * ofOneRow,
+      multiplications: rows * (base + ofOneRow),
+      products: sum(() => 3),
+      others: sum(() => 6),
+    },
+  ];
 }
 
 /** The fastest of those that do not make the package grow, and why, in words. */
@@ -83,7 +146,7 @@ export function chooseStrategy(
   const best = allowed.reduce((a, b) => (b.microseconds < a.microseconds ? b : a));
   const faster = costs.filter((cost) => cost.microseconds < best.microseconds);
   const refused = faster.map(({ strategy, bytesWritten }) => `${strategy} would write ${formatBytes(bytesWritten)}`);
-  const why = [`about ${best.microseconds.toFixed(0)} us a token`, ...refused].join('; ');
+  const why = [`about ${best.microseconds.toFixed(0)} us ${unitOf(best)}`, ...refused].join('; ');
   return { strategy: best.strategy, why };
 }
 
@@ -91,8 +154,12 @@ export function formatCost(cost: LoraCost): string {
   const written = cost.bytesWritten === 0 ? 'nothing' : formatBytes(cost.bytesWritten);
   return (
     `${cost.strategy}: ${formatBytes(cost.bytesRead)} of weights, ${(cost.multiplications / 1e6).toFixed(3)} million ` +
-    `multiplications and ${cost.nodes} nodes a token, about ${cost.microseconds.toFixed(0)} us; writes ${written}`
+    `multiplications and ${cost.nodes} nodes ${unitOf(cost)}, about ${cost.microseconds.toFixed(0)} us; writes ${written}`
   );
+}
+
+function unitOf({ rows }: LoraCost): string {
+  return rows === 1 ? 'a token' : `a step of ${rows} rows`;
 }
 
 function bakedBytes(updates: readonly LoraUpdate[]): number {

@@ -2,6 +2,8 @@ import type { Graph, LoopOp, Op, Value } from '../../ir/graph.ts';
 import type { WeightExpr } from '../../ir/weights.ts';
 import { type Additions, additions } from '../additions.ts';
 import { sharedScope } from '../cse.ts';
+import type { DepthUpdate } from './depth-updates.ts';
+import { joinDepths } from './join-depths.ts';
 import { scaling } from './scale.ts';
 import type { Factor, LoraBase, LoraUpdate } from './updates.ts';
 
@@ -13,6 +15,8 @@ export interface LoraRewrite {
   readonly bake: (update: LoraUpdate, base: LoraBase) => void;
   /** One product with all the A's, of which each B takes its part. */
   readonly concatenate: (updates: readonly LoraUpdate[]) => void;
+  /** One product with the A's of all depths, of which each B takes its part; rows keep what is of their depth. */
+  readonly joinDepths: (updates: readonly DepthUpdate[]) => void;
   readonly finish: () => Pick<Graph, 'weights' | 'ops'>;
 }
 
@@ -156,7 +160,17 @@ export function loraRewrite(graph: Graph): LoraRewrite {
       return replacements.get(op) ?? [op];
     });
 
-  return { keep, bake, concatenate, finish: () => ({ ops: apply(graph.ops), weights: add.weights() }) };
+  const joinAllDepths = (updates: readonly DepthUpdate[]): void => {
+    for (const [op, ops] of joinDepths(add, updates)) replacements.set(op, ops);
+  };
+
+  return {
+    keep,
+    bake,
+    concatenate,
+    joinDepths: joinAllDepths,
+    finish: () => ({ ops: apply(graph.ops), weights: add.weights() }),
+  };
 }
 
 interface Place {

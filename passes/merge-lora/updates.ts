@@ -1,5 +1,6 @@
 import type { Graph, LoopOp, Op, OpOf, Value } from '../../ir/graph.ts';
 import type { WeightExpr } from '../../ir/weights.ts';
+import { knownNumbers } from './known-numbers.ts';
 
 /** One low_rank, and what is known of it where it stands. */
 export interface LoraUpdate {
@@ -81,29 +82,7 @@ function numbersOf(
   expressions: ReadonlyMap<Value, WeightExpr>,
   makers: ReadonlyMap<Value, Op>,
 ): readonly number[] | undefined {
-  return known(stackedOperand(value, loop) ?? value, expressions, makers);
-}
-
-function known(
-  value: Value,
-  expressions: ReadonlyMap<Value, WeightExpr>,
-  makers: ReadonlyMap<Value, Op>,
-): readonly number[] | undefined {
-  const expr = expressions.get(value);
-  if (expr) return literalNumbers(expr);
-  const maker = makers.get(value);
-  if (maker?.kind === 'constant') return maker.attrs.values;
-  if (maker?.kind !== 'stack') return undefined;
-  return joinAll(maker.operands.map((operand) => known(operand, expressions, makers)));
-}
-
-function literalNumbers(expr: WeightExpr): readonly number[] | undefined {
-  if (expr.kind === 'literal') return expr.values;
-  return expr.kind === 'stack' ? joinAll(expr.of.map(literalNumbers)) : undefined;
-}
-
-function joinAll(lists: readonly (readonly number[] | undefined)[]): readonly number[] | undefined {
-  return lists.every((list) => list !== undefined) ? (lists as readonly (readonly number[])[]).flat() : undefined;
+  return knownNumbers(stackedOperand(value, loop) ?? value, expressions, makers);
 }
 
 function baseOf(

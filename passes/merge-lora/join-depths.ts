@@ -1,0 +1,90 @@
+import type { Dim } from '../../ir/dims.ts';
+import type { Op, Value } from '../../ir/graph.ts';
+import { type WeightExpr, weightType } from '../../ir/weights.ts';
+import type { Additions } from '../additions.ts';
+import { sharedScope } from '../cse.ts';
+import type { DepthUpdate } from './depth-updates.ts';
+
+/**
+ * One product with the A's of all depths and all `updates`, which share x and the depths of its rows; times the scale
+ * where a column is of the row's depth and 0 elsewhere; and of that, for each update, a product with its B's. What is
+ * not of the row's depth adds zeros, which change no bit.
+ * @returns what takes the place of each update's operation
+ */
+export function joinDepths(add: Additions, updates: readonly DepthUpdate[]): ReadonlyMap<Op, readonly Op[]> {
+  const { x, depth } = updates[0]!;
+  const scope = updates.map(({ op }) => op.scope).reduce(sharedScope);
+  const ops: Op[] = [];
+  const push = <T extends Op>(op: T): Value => {
+    ops.push(op);
+    return op.results[0]!;
+  };
+  const a = add.weight(
+    `${updates[0]!.op.operands[1]!.name}.joined`,
+    join(
+      0,
+      updates.flatMap(({ depths }) => depths.map((factors) => factors.a)),
+    ),
+  );
+  const inner = push(add.op('linear', [x, a], {}, scope, 'lora.joined'));
+  const own = push(add.op('mul', [inner, depthMask(add, push, updates, inner, depth, scope)], {}, scope, 'lora.own'));
+  const ranks = updates.map(({ depths }) => depths.reduce((sum, { rank }) => sum + rank, 0));
+  const names = updates.map(({ op }) => `${op.results[0]!.name}.a`);
+  const pieces = updates.length === 1 ? [own] : splitLast(add, own, ranks, scope, names, ops);
+  return new Map(
+    updates.map(({ op, depths }, i) => {
+      const b = add.weight(
+        `${op.operands[2]!.name}.joined`,
+        join(
+          1,
+          depths.map((factors) => factors.b),
+        ),
+      );
+      const product = add.op('linear', [pieces[i]!, b], {}, op.scope, op.results[0]!);
+      return [op, i === 0 ? [...ops, product] : [product]] as const;
+    }),
+  );
+}
+
+/** For every token the scale of its row's depth in the columns of that depth, 0 in the others: as large as `inner`. */
+function depthMask(
+  add: Additions,
+  push: (op: Op) => Value,
+  updates: readonly DepthUpdate[],
+  inner: Value,
+  depth: Value,
+  scope: string,
+): Value {
+  const columns = updates.flatMap(({ depths }) =>
+    depths.flatMap(({ rank, scale }, d) => new Array(rank).fill({ d, scale }) as { d: number; scale: number }[]),
+  );
+  const loops = updates[0]!.depths.length;
+  const values = Array.from({ length: loops }, (_, d) => columns.map((column) => (column.d === d ? column.scale : 0)));
+  const { dtype, dims } = inner.type;
+  const table = { dtype, dims: [loops, columns.length], values: values.flat() };
+  const scales = push(add.op('constant', [], table, scope, 'lora.scales'));
+  const rows = push(add.op('gather', [scales, depth], { axis: 0 }, scope, 'lora.mask'));
+  if (dims.length === 2) return rows;
+  const apart: readonly Dim[] = [dims[0]!, ...dims.slice(1, -1).map(() => 1), columns.length];
+  const tall = push(add.op('reshape', [rows], { dims: apart }, scope, 'lora.mask'));
+  return push(add.op('expand', [tall], { dims }, scope, 'lora.mask'));
+}
+
+function splitLast(
+  add: Additions,
+  x: Value,
+  sizes: readonly number[],
+  scope: string,
+  names: readonly string[],
+  ops: Op[],
+): readonly Value[] {
+  const pieces = add.all('split', [x], { axis: x.type.dims.length - 1, sizes }, scope, names);
+  ops.push(pieces);
+  return pieces.results;
+}
+
+/** Weights one after the other; those without elements say nothing, and one alone is itself. */
+function join(axis: number, parts: readonly WeightExpr[]): WeightExpr {
+  const filled = parts.filter((part) => !weightType(part).dims.includes(0));
+  return filled.length === 1 ? filled[0]! : { kind: 'concat', axis, of: filled };
+}
