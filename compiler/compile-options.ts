@@ -4,9 +4,7 @@ import type { Dialect } from '../targets/onnx/onnx-file.ts';
 
 export type Form = 'depth-batched' | 'loop' | 'unrolled';
 export type Precision = 'f32' | 'f16' | 'bf16';
-export type LoraStrategy = 'auto' | 'bake' | 'keep' | 'concatenate';
-/** How many page tables a step takes. */
-export type AttentionGroups = 1 | 2 | 4 | 8;
+export type LoraStrategy = 'auto' | 'bake' | 'keep' | 'concatenate' | 'gather';
 export type Layout = 'rtc' | 'huggingface';
 
 /** What `rtc compile` is asked for. Every option has the flag of the same name. */
@@ -19,10 +17,10 @@ export interface CompileOptions {
   /** Positions of a page, a multiple of 16; 64 by default (form `depth-batched`). */
   readonly pageSize?: number;
   /**
-   * In how many groups rows attend, each as wide as its longest row; 1 by default (form `depth-batched`). More are faster
-   * where what all rows look back at is larger than the cache of the processor, and slower where it is not.
+   * In how many groups rows attend, 1 to 16, each as wide as its longest row; 1 by default (form `depth-batched`). More
+   * are faster where what all rows look back at is larger than the cache of the processor, and slower where it is not.
    */
-  readonly attentionGroups?: AttentionGroups;
+  readonly attentionGroups?: number;
   readonly dialect?: Dialect;
   /** Folder to write; `./<name>-<form>` by default. An existing package there is replaced, anything else refused. */
   readonly out?: string;

@@ -77,12 +77,11 @@ export const defaultForm: Form = 'unrolled';
 const choices = {
   target: ['onnx'],
   form: ['depth-batched', 'loop', 'unrolled'],
-  attentionGroups: [1, 2, 4, 8],
   dialect: ['portable', 'ort'],
   precision: ['f32', 'f16', 'bf16'],
-  lora: ['auto', 'bake', 'keep', 'concatenate'],
+  lora: ['auto', 'bake', 'keep', 'concatenate', 'gather'],
   layout: ['rtc', 'huggingface'],
-} as const satisfies Partial<Record<keyof CompileOptions, readonly (string | number)[]>>;
+} as const satisfies Partial<Record<keyof CompileOptions, readonly string[]>>;
 
 /** Options that rtc does not know, or that exclude each other. */
 function contradictions(options: CompileOptions, form: Form): readonly Diagnostic[] {
@@ -92,7 +91,7 @@ function contradictions(options: CompileOptions, form: Form): readonly Diagnosti
   // Types end where JavaScript calls.
   for (const [option, known] of Object.entries(choices)) {
     const found = options[option as keyof typeof choices];
-    if (found === undefined || (known as readonly (string | number)[]).includes(found)) continue;
+    if (found === undefined || (known as readonly string[]).includes(found)) continue;
     error(
       'unknown-choice',
       `The option "${option}" is ${JSON.stringify(found)}.`,
