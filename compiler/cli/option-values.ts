@@ -33,6 +33,18 @@ export function wholeNumber(option: string, least: number): (value: string) => n
   return number(option, `a whole number of at least ${least}`, (n) => Number.isSafeInteger(n) && n >= least);
 }
 
+/** `123456`, `512M`, `2G`: bytes, with K, M, G and T for powers of 1024. */
+export function byteCount(option: string): (value: string) => number {
+  return (text) => {
+    const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?$/i.exec(text.trim()) ?? [];
+    const bytes = Math.round(Number(digits) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' '));
+    if (!(Number.isSafeInteger(bytes) && bytes >= 1)) {
+      throw new UsageError(`"${text}" is no value for ${option}: bytes, such as 512M or 2G, were expected.`);
+    }
+    return bytes;
+  };
+}
+
 /** `1,2,3` */
 export function tokenList(option: string): (value: string) => readonly number[] {
   return (text) => {

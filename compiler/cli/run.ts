@@ -1,33 +1,17 @@
 import { Command, Option } from 'commander';
-import type { Diagnostic } from '../../files/diagnostics.ts';
-import type {
-  GenerateOptions,
-  Generation,
-  LoadedPackage,
-  Sampling,
-  TextStream,
-  TextTokenizer,
-} from '../../runtime/index.ts';
+import { type Diagnostic, failure, type Result, success } from '../../files/diagnostics.ts';
+import type { PackageManifest } from '../../files/manifest.ts';
+import { readPackage } from '../../files/package.ts';
+import type { GenerateOptions, Generation, LoadedPackage, LoadOptions } from '../../runtime/index.ts';
+import { formatBytes } from '../inspect/format-bytes.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
-import { number, oneOf, tokenList, wholeNumber } from './option-values.ts';
+import { readExitTrace } from './exit-trace.ts';
+import { byteCount, number, oneOf, tokenList, wholeNumber } from './option-values.ts';
+import { type RunFlags, type RunOptions, runOptions } from './run-options.ts';
+import { type Prompt, runPrinter } from './run-printer.ts';
 import type { StartCommand } from './start-command.ts';
 import { UsageError } from './usage-error.ts';
-
-/** A sequence to go on from, as the user gave it. */
-type Prompt = { readonly text: string } | { readonly tokens: readonly number[] };
-
-interface RunFlags {
-  readonly maxNewTokens?: number;
-  readonly ignoreEos?: boolean;
-  readonly exitThreshold?: number;
-  readonly exitAt?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly seed?: number;
-  readonly threads?: number;
-}
 
 /** `rtc run`: generates with a package. */
 export function runCommand(start: StartCommand): Command {
@@ -47,14 +31,21 @@ export function runCommand(start: StartCommand): Command {
     .option('--ignore-eos', 'go on past tokens that end a sequence')
     .option(
       '--exit-threshold <t>',
-      "form loop: leave when this sure, 1: never (default: the model's own)",
+      "leave when this sure, 1: never (default: the model's own)",
       number('--exit-threshold', 'a number', () => true),
     )
-    .option('--exit-at <loop>', 'form loop: leave after exactly this loop', wholeNumber('--exit-at', 1))
+    .option('--exit-at <loop>', 'leave after exactly this loop', wholeNumber('--exit-at', 1))
+    .option('--exit-trace <file>', 'leave where an earlier run did: the JSON that rtc run printed, or [[2,1],[1,2]]')
+    .option(
+      '--mean-loops <x>',
+      'move the threshold so that tokens run this many loops on average',
+      number('--mean-loops', 'a number of at least 1', (x) => x >= 1 && x < Number.POSITIVE_INFINITY),
+    )
     .addOption(
-      new Option('--kv-policy <policy>', 'keys and values of loops that a token skipped').argParser(
-        oneOf('--kv-policy', ['last-exited'], ['propagate', 'complete', 'shared']),
-      ),
+      new Option(
+        '--kv-policy <policy>',
+        'keys and values of loops that a token skipped: last-exited, propagate, complete or shared (default: last-exited)',
+      ).argParser(oneOf('--kv-policy', ['last-exited', 'propagate', 'complete', 'shared'])),
     )
     .option(
       '--temperature <t>',
@@ -68,77 +59,95 @@ export function runCommand(start: StartCommand): Command {
       number('--top-p', 'a number above 0 and at most 1', (p) => p > 0 && p <= 1),
     )
     .option('--seed <n>', 'what to draw with (default: 0)', number('--seed', 'a whole number', Number.isSafeInteger))
+    .option('--max-rows <n>', 'rows of a step, at most (default: 16)', wholeNumber('--max-rows', 1))
+    .addOption(
+      new Option('--row-order <order>', 'who goes first: oldest, deepest or fullest (default: oldest)').argParser(
+        oneOf('--row-order', ['oldest', 'deepest', 'fullest']),
+      ),
+    )
+    .option(
+      '--prefill-chunk <n>',
+      'prompt tokens of a sequence that run together (default: 64)',
+      wholeNumber('--prefill-chunk', 1),
+    )
+    .option(
+      '--page-memory <bytes>',
+      "memory for keys and values, as 512M or 2G (default: what is needed, up to a quarter of the machine's)",
+      byteCount('--page-memory'),
+    )
     .option('--threads <n>', 'threads of ONNX Runtime (default: all cores)', wholeNumber('--threads', 1))
     .addHelpText(
       'after',
       `
 Examples:
-  $ rtc run kjv-relaxed-unrolled --prompt "In the beginning"
-  $ rtc run kjv-relaxed-loop --prompt "And God said" --exit-threshold 0.7
-  $ rtc run kjv-relaxed-unrolled --prompt "Blessed are" --prompt "Woe unto" --temperature 0.8 --seed 7
-  $ rtc run llama-loop --tokens 1,42,7 --max-new-tokens 24 --ignore-eos --json`,
+  $ rtc run kjv-relaxed-depth-batched --prompt "In the beginning"
+  $ rtc run kjv-relaxed-depth-batched --prompt "And God said" --exit-threshold 0.7 --kv-policy propagate
+  $ rtc run kjv-relaxed-depth-batched --prompt "Blessed are" --prompt "Woe unto" --temperature 0.8 --seed 7
+  $ rtc run llama-depth-batched --tokens 1,42,7 --max-new-tokens 24 --ignore-eos --json > run.json
+  $ rtc run llama-depth-batched --tokens 1,42,7 --exit-trace run.json --page-memory 512M
+
+Traces, mean loops, KV policies, rows and pages belong to the form depth-batched.`,
     );
   return command.action((folder: string, flags: RunFlags) => {
-    const options = generateOptions(flags);
+    const options = runOptions(flags);
     if (prompts.length === 0) {
       throw new UsageError('There is nothing to continue.', 'Give at least one --prompt TEXT or --tokens 1,2,3.');
     }
-    return start(command, (context) => run(context, folder, prompts, options, flags.threads));
+    return start(command, (context) => run(context, folder, prompts, options));
   });
-}
-
-function generateOptions({
-  temperature,
-  topK,
-  topP,
-  seed,
-  exitThreshold,
-  exitAt,
-  ...flags
-}: RunFlags): GenerateOptions {
-  if (exitThreshold !== undefined && exitAt !== undefined) {
-    throw new UsageError('The options "--exit-threshold" and "--exit-at" do not go together: either decides alone.');
-  }
-  const draws = temperature !== undefined || topK !== undefined || topP !== undefined;
-  if (seed !== undefined && !draws) {
-    throw new UsageError('A --seed changes nothing while the likeliest token is taken.', 'Add --temperature 1.');
-  }
-  const sampling: Sampling =
-    draws && temperature !== 0 ? { kind: 'sample', ...defined({ temperature, topK, topP, seed }) } : { kind: 'greedy' };
-  const { maxNewTokens, ignoreEos } = flags;
-  return { sampling, ...defined({ maxNewTokens, ignoreEos, exitThreshold, exitAt }) };
-}
-
-/** An object without the keys that have no value. */
-function defined<T extends object>(object: T): { readonly [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: NonNullable<T[K]>;
-  };
 }
 
 async function run(
   context: CommandContext,
   folder: string,
   prompts: readonly Prompt[],
-  options: GenerateOptions,
-  threads: number | undefined,
+  options: RunOptions,
 ): Promise<ExitCode> {
   context.progress.show({ step: 'loading' });
+  const read = await readPackage(folder, { check: 'sizes' });
+  if (!read.ok) return context.fail(read.diagnostics);
+  const { manifest } = read.value;
+  const generation = await generateOptions(manifest, prompts.length, options);
+  if (!generation.ok) return context.fail(generation.diagnostics);
   // Loaded here, so that help and wrong usage do not wait for it.
-  const { loadPackage, RuntimeFailure } = await import('../../runtime/index.ts');
-  const loaded = await loadPackage(folder, defined({ threads }));
+  const { loadPackage, planEngine, RuntimeFailure } = await import('../../runtime/index.ts');
+  const load = loadOptions(manifest, prompts.length, options.load);
+  if (manifest.form === 'depth-batched') {
+    const plan = planEngine(manifest, load);
+    if (!plan.ok) return context.fail(plan.diagnostics);
+    const { pageBytes, maxSequences, maxPositions } = plan.value;
+    const room = `${maxSequences === 1 ? 'a sequence' : `${maxSequences} sequences`} of up to ${maxPositions} positions`;
+    context.note(context.noteStyle.dim(`at most ${formatBytes(pageBytes)} of keys and values, for ${room}`));
+  }
+  const loaded = await loadPackage(folder, load);
   if (!loaded.ok) return context.fail(loaded.diagnostics);
   context.report(loaded.diagnostics);
   try {
-    return await runLoaded(context, loaded.value, folder, prompts, options);
+    return await runLoaded(context, loaded.value, folder, prompts, generation.value);
   } catch (error) {
     // What is on the terminal ends in the middle of a line.
     if (context.terminal && !context.json) context.print('\n');
-    if (error instanceof RuntimeFailure) return context.fail([error.diagnostic]);
-    throw error;
+    if (!(error instanceof RuntimeFailure)) throw error;
+    if (error.cause !== undefined && error.diagnostic.code === 'internal-error') throw error.cause;
+    return context.fail([error.diagnostic]);
   } finally {
     await loaded.value.close();
   }
+}
+
+/** A graph alone runs all prompts at once; an engine has no need of pages for more of them. */
+function loadOptions({ form }: PackageManifest, prompts: number, options: LoadOptions): LoadOptions {
+  return form === 'depth-batched' ? { maxSequences: Math.min(prompts, options.maxRows ?? 16), ...options } : options;
+}
+
+async function generateOptions(
+  { recursion }: PackageManifest,
+  prompts: number,
+  { generate, exitTrace }: RunOptions,
+): Promise<Result<GenerateOptions>> {
+  if (exitTrace === undefined) return success(generate);
+  const exitTraces = await readExitTrace(exitTrace, prompts, recursion.loops);
+  return exitTraces.ok ? success({ ...generate, exitTraces: exitTraces.value }) : failure(...exitTraces.diagnostics);
 }
 
 async function runLoaded(
@@ -156,82 +165,20 @@ async function runLoaded(
   const { generate } = await import('../../runtime/index.ts');
   const stream = generate(loaded, tokens, { ...options, signal: context.signal });
   if (!stream.ok) return context.fail(stream.diagnostics);
-  if (manifest.form === 'unrolled' && (options.exitThreshold ?? 1) < 1) {
-    context.report([thresholdIgnored(manifest.recursion.loops)]);
+  if ((options.exitThreshold ?? 1) < 1 || options.meanLoops !== undefined) {
+    context.report(exitsIgnored(manifest));
   }
   context.progress.clear();
-  const show = context.json ? () => {} : printer(context, prompts, tokens, tokenizer);
+  const show = context.json ? () => {} : runPrinter(context, prompts, tokens, tokenizer);
   while (true) {
     const next = await stream.value.next();
     if (next.done) {
       if (context.json) context.printJson(next.value);
-      context.note(context.noteStyle.dim(statistics(next.value, manifest.form === 'loop')));
+      context.note(context.noteStyle.dim(statistics(next.value, manifest.form !== 'unrolled')));
       return exitCodes.done;
     }
     show(next.value);
   }
-}
-
-type Show = (token: { readonly sequence: number; readonly token: number; readonly last: boolean }) => void;
-
-/**
- * One sequence appears as it grows. Of several each appears when it has ended and all before it have appeared, under
- * its number. With `--quiet` prompts are left out.
- */
-function printer(
-  context: CommandContext,
-  prompts: readonly Prompt[],
-  tokens: readonly (readonly number[])[],
-  tokenizer: TextTokenizer | undefined,
-): Show {
-  const { style, quiet } = context;
-  const print = (text: string) => context.print(context.terminal ? withoutControls(text) : text);
-  const heads = prompts.map((prompt, i) => {
-    const number = prompts.length > 1 && !quiet ? `${style.cyan(`[${i + 1}]`)} ` : '';
-    if (quiet) return number;
-    return number + style.bold('text' in prompt ? prompt.text : `${prompt.tokens.join(' ')} `);
-  });
-  const streams = prompts.map((prompt, i) =>
-    'text' in prompt && tokenizer ? tokenizer.stream(tokens[i]!) : idStream(),
-  );
-  if (prompts.length === 1) {
-    context.print(heads[0]!);
-    return ({ token, last }) => {
-      print(streams[0]!.push(token));
-      if (last) print(`${streams[0]!.end()}\n`);
-    };
-  }
-  const texts = prompts.map(() => '');
-  const ended = new Set<number>();
-  let printed = 0;
-  return ({ sequence, token, last }) => {
-    texts[sequence] += streams[sequence]!.push(token);
-    if (!last) return;
-    texts[sequence] += streams[sequence]!.end();
-    ended.add(sequence);
-    for (; ended.has(printed); printed++) {
-      context.print(heads[printed]!);
-      print(`${texts[printed]}\n`);
-    }
-  };
-}
-
-/** Token ids as they are, for sequences that were given so. */
-function idStream(): TextStream {
-  let separator = '';
-  return {
-    push: (token) => {
-      const text = `${separator}${token}`;
-      separator = ' ';
-      return text;
-    },
-    end: () => '',
-  };
-}
-
-/** A model can generate the bytes of an escape sequence; a terminal is not to obey them. */
-function withoutControls(text: string): string {
-  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\uFFFD');
 }
 
 function statistics({ sequences, steps, rows, seconds }: Generation, exits: boolean): string {
@@ -255,11 +202,25 @@ function noTokenizer(folder: string): Diagnostic {
   };
 }
 
-function thresholdIgnored(loops: number): Diagnostic {
-  return {
-    severity: 'warning',
-    code: 'threshold-ignored',
-    message: `The form "unrolled" always runs all ${loops} loops; the exit threshold changes nothing.`,
-    hint: 'Compile the model with --form loop to leave early.',
-  };
+/** Whoever asks for early exits hears when there are none. */
+function exitsIgnored({ form, recursion: { loops }, exits }: PackageManifest): readonly Diagnostic[] {
+  if (form === 'unrolled') {
+    return [
+      {
+        severity: 'warning',
+        code: 'threshold-ignored',
+        message: `The form "unrolled" always runs all ${loops} loops; the exit threshold changes nothing.`,
+        hint: 'Compile the model with --form depth-batched to leave early.',
+      },
+    ];
+  }
+  if (exits !== undefined && exits.after.length > 0) return [];
+  return [
+    {
+      severity: 'warning',
+      code: 'threshold-ignored',
+      message: 'The model names no exits, so no token can leave by its confidence; the exit threshold changes nothing.',
+      hint: 'Name loops in "exits.after" of model.json and compile again, or use --exit-at.',
+    },
+  ];
 }

@@ -20,7 +20,7 @@ export interface SubmitOptions {
 }
 
 /**
- * Starts a worker and waits until it has loaded its package. Fails with what the worker says.
+ * Starts a worker and waits until it has loaded its package. Fails with what the worker says; rejects with our own bugs.
  * @param check problems of a request that no waiting would solve
  */
 export async function connectEngine(
@@ -83,6 +83,7 @@ export async function connectEngine(
   const started = await opening;
   if (!started.ok) {
     await worker.gone;
+    if (broken?.diagnostic.code === 'internal-error') throw broken;
     return started;
   }
 

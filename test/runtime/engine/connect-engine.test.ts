@@ -175,9 +175,12 @@ describe('what goes wrong', () => {
     await expect(done).rejects.toMatchObject({ cause: { message: 'three is not four' } });
   });
 
+  test('a bug while a package opens is thrown', async () => {
+    await expect(tryFakeEngine({ open: 'throw' })).rejects.toMatchObject({ cause: { message: 'it does not open' } });
+  });
+
   test.each([
     ['refuse', 'refused-to-open'],
-    ['throw', 'internal-error'],
     ['memory', 'out-of-memory'],
   ] as const)('a package that does not open (%s) is %s', async (open, code) => {
     expect(await tryFakeEngine({ open })).toMatchObject({ ok: false, diagnostics: [{ code }] });
