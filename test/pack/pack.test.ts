@@ -43,9 +43,12 @@ test('the tarball holds what is needed to run, and no more', async () => {
   for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'bin/rtc.js']) {
     expect(files).toContain(name);
   }
+  // Nothing imports it: an engine starts its thread there.
+  expect(files).toContain('dist/runtime/engine/worker.js');
   expect(files.filter((path) => path.startsWith('schema/')).sort()).toEqual([
     'schema/model.schema.json',
     'schema/rtc-package.schema.json',
+    'schema/rtc-simulation.schema.json',
   ]);
   const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: object };
   const entries = Object.values(exports).flatMap((entry) => (typeof entry === 'string' ? [] : Object.values(entry)));
@@ -61,24 +64,54 @@ test('the tarball holds what is needed to run, and no more', async () => {
 /** A program such as a user writes. */
 const program = `
 import { compile, type CompileOptions, type Diagnostic, formatDiagnostics } from 'rtc';
-import { type GeneratedToken, generate, loadPackage } from 'rtc/runtime';
+import { type Engine, type EngineLimits, type GeneratedToken, generate, loadPackage, openEngine } from 'rtc/runtime';
 
-const options: CompileOptions = { model: process.argv[2]!, form: 'loop', out: 'kjv-loop' };
-const compiled = await compile(options);
-if (!compiled.ok) throw new Error(formatDiagnostics(compiled.diagnostics));
+async function compiled(form: NonNullable<CompileOptions['form']>): Promise<string> {
+  const result = await compile({ model: process.argv[2]!, form, out: \`kjv-\${form}\` });
+  if (!result.ok) throw new Error(formatDiagnostics(result.diagnostics));
+  return result.value.folder!;
+}
 
-const loaded = await loadPackage(compiled.value.folder!);
-if (!loaded.ok) throw new Error(formatDiagnostics(loaded.diagnostics));
-const prompt: readonly number[] = loaded.value.tokenizer!.encode('In the beginning');
-const stream = generate(loaded.value, [prompt], { maxNewTokens: 8, ignoreEos: true });
-if (!stream.ok) throw new Error(formatDiagnostics(stream.diagnostics));
-const tokens: number[] = [];
-for await (const { token } of stream.value satisfies AsyncIterable<GeneratedToken>) tokens.push(token);
-await loaded.value.close();
+async function generated(folder: string): Promise<readonly number[]> {
+  const loaded = await loadPackage(folder);
+  if (!loaded.ok) throw new Error(formatDiagnostics(loaded.diagnostics));
+  const prompt: readonly number[] = loaded.value.tokenizer!.encode('In the beginning');
+  const stream = generate(loaded.value, [prompt], { maxNewTokens: 8, ignoreEos: true, exitThreshold: 1 });
+  if (!stream.ok) throw new Error(formatDiagnostics(stream.diagnostics));
+  const tokens: number[] = [];
+  for await (const { token } of stream.value satisfies AsyncIterable<GeneratedToken>) tokens.push(token);
+  await loaded.value.close();
+  return tokens;
+}
 
+/** Three tokens of one request, which is cancelled then, and eight of another. */
+async function served(folder: string): Promise<{ readonly few: number; readonly tokens: readonly number[] }> {
+  const opened = await openEngine(folder, { maxRows: 4, kvPolicy: 'propagate', pageBytes: 64 * 2 ** 20 });
+  if (!opened.ok) throw new Error(formatDiagnostics(opened.diagnostics));
+  const engine: Engine = opened.value;
+  const limits: EngineLimits = engine.limits;
+  if (limits.pageBytes > 64 * 2 ** 20) throw new Error('more memory than allowed');
+  const prompt = engine.tokenizer!.encode('In the beginning');
+  const rule = { exit: { kind: 'threshold', threshold: 1 }, ignoreEos: true } as const;
+  const long = engine.submit({ prompt, maxNewTokens: 300, ...rule });
+  const short = engine.submit({ prompt, maxNewTokens: 8, ...rule });
+  if (!long.ok || !short.ok) throw new Error('refused');
+  let few = 0;
+  for await (const { exit } of long.value) if (exit === 3 && ++few === 3) break;
+  const { tokens } = await short.value.done;
+  if ((await long.value.done).finished !== 'cancelled') throw new Error('it went on');
+  await engine.close();
+  return { few, tokens };
+}
+
+const loop = await generated(await compiled('loop'));
+const depthBatched = await compiled('depth-batched');
+const tokens = await generated(depthBatched);
 const missing = await compile({ model: 'nowhere' });
 const problems: readonly Diagnostic[] = missing.diagnostics;
-console.log(JSON.stringify({ tokens, missing: missing.ok, problems: problems.map(({ severity }) => severity) }));
+console.log(JSON.stringify({
+  loop, tokens, served: await served(depthBatched), missing: missing.ok, problems: problems.map(({ severity }) => severity),
+}));
 `;
 
 describe('installed elsewhere', () => {
@@ -126,14 +159,17 @@ describe('installed elsewhere', () => {
     needsRegistry(context);
     const { stdout } = await rtc('compile', model, '--out', 'kjv');
     expect(stdout).toMatch(/compiled \.\/kjv$/);
-    const manifest = JSON.parse(await readFile(join(project, 'kjv/rtc.json'), 'utf8')) as { files: object };
+    const manifest = JSON.parse(await readFile(join(project, 'kjv/rtc.json'), 'utf8')) as {
+      files: object;
+      graphs: object;
+    };
     expect(Object.keys(manifest.files)).toContain('model.safetensors');
     for (const name of Object.keys(manifest.files)) {
       expect((await readFile(join(project, 'kjv', name))).length, name).toBeGreaterThan(0);
     }
     // Installed, onnx-proto has an older protobufjs.
     await execa(process.execPath, [join(root, 'bin/rtc.js'), 'compile', model, '--out', join(scratch, 'here')]);
-    for (const name of ['model.onnx', 'rtc.json']) {
+    for (const name of [...Object.keys(manifest.graphs), 'rtc.json']) {
       const [there, here] = await Promise.all(
         [join(project, 'kjv', name), join(scratch, 'here', name)].map((p) => readFile(p)),
       );
@@ -147,8 +183,10 @@ describe('installed elsewhere', () => {
     await writeFile(join(project, 'program.ts'), program);
     expect(await strictCheck(project, ['program.ts'])).toBe('');
     const { stdout } = await execa(process.execPath, ['program.js', model], { cwd: project });
-    const { tokens, missing, problems } = JSON.parse(stdout) as Record<string, unknown>;
-    expect(tokens).toHaveLength(8);
+    const { loop, tokens, served, missing, problems } = JSON.parse(stdout) as Record<string, unknown>;
+    expect(loop).toHaveLength(8);
+    expect(tokens).toEqual(loop);
+    expect(served).toEqual({ few: 3, tokens: loop });
     expect({ missing, problems }).toEqual({ missing: false, problems: ['error'] });
   });
 });
