@@ -32,6 +32,8 @@ export interface CoreOptions {
   readonly endTokens?: readonly number[];
   /** Threshold of requests that name no exit rule: the model's own. */
   readonly threshold?: number;
+  /** Positions that a sequence may have; by default as many as all pages hold. */
+  readonly maxPositions?: number;
 }
 
 /** A token as it comes. */

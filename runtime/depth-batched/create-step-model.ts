@@ -4,7 +4,7 @@ import type { GraphSession, HostTensor } from '../session.ts';
 import { cachePages, type EntryCopy } from './cache-pages.ts';
 import { numbersOf } from './numbers.ts';
 import { growingIntegers, growingStates, type StepInputs, stepInputs } from './step-inputs.ts';
-import type { StepModel, StepResult, StepShape } from './step-model.ts';
+import type { ExitState, StepModel, StepResult, StepShape } from './step-model.ts';
 
 /** What a {@link StepModel} is made of. */
 export interface StepModelParts {
@@ -62,13 +62,14 @@ export function createStepModel(parts: StepModelParts): StepModel {
       const copies = writes.map((write): EntryCopy => ({ ...write, row: places[write.part][write.row]! }));
       cache.write(outputs, inputs.tokens, copies);
     },
-    propagate: async (tokens) => {
-      if (tokens.length === 0) return;
-      const outputs = await propagation.run(tokens);
-      const copies = tokens.map(({ pages, position }, row): EntryCopy => {
+    propagate: async (states) => {
+      if (states.length === 0) return 0;
+      const { outputs, milliseconds } = await propagation.run(states);
+      const copies = states.map(({ pages, position }, row): EntryCopy => {
         return { part: 'block', row, firstToken: 0, tokens: 1, pages, position };
       });
       cache.write(outputs, 1, copies);
+      return milliseconds;
     },
     close: async () => {
       await Promise.all([step.close(), propagation.close()]);
@@ -83,7 +84,7 @@ function propagator({ shape, propagate }: StepModelParts) {
   const positions = growingIntegers();
   let session: GraphSession | undefined;
   return {
-    run: async (tokens: Parameters<StepModel['propagate']>[0]) => {
+    run: async (tokens: readonly ExitState[]) => {
       session ??= await propagate();
       const hidden = states(tokens.length, shape.hiddenSize);
       const depth = depths(tokens.length);
@@ -93,7 +94,9 @@ function propagator({ shape, propagate }: StepModelParts) {
         depth.data[i] = BigInt(token.depth);
         position_ids.data[i] = BigInt(token.position);
       }
-      return session.run({ hidden, depth, position_ids });
+      const started = performance.now();
+      const outputs = await session.run({ hidden, depth, position_ids });
+      return { outputs, milliseconds: performance.now() - started };
     },
     close: async () => session?.close(),
   };

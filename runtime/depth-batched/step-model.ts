@@ -68,6 +68,16 @@ export interface CacheWrite {
   readonly position: number;
 }
 
+/** The state that a token left with, and a depth that it skips. */
+export interface ExitState {
+  /** [hidden] */
+  readonly hidden: Numbers;
+  readonly depth: number;
+  readonly position: number;
+  /** Pages of the sequence at that depth. */
+  readonly pages: readonly number[];
+}
+
 /** A step graph with its pages, which lie where ONNX Runtime reads them and are allocated once. */
 export interface StepModel {
   readonly shape: StepShape;
@@ -81,14 +91,10 @@ export interface StepModel {
   readonly run: (rows: readonly StepRow[], options: { readonly logits: boolean }) => Promise<StepResult>;
   /** Copies entries of the last step into pages. */
   readonly write: (writes: readonly CacheWrite[]) => void;
-  /** Entries that the exit state of `row`'s only token would have at `depth`, into pages: the policy `propagate`. */
-  readonly propagate: (
-    tokens: readonly {
-      readonly hidden: Numbers;
-      readonly depth: number;
-      readonly position: number;
-      readonly pages: readonly number[];
-    }[],
-  ) => Promise<void>;
+  /**
+   * Writes the entries that tokens would have at depths that they skip, made of the states they left with: the policy
+   * `propagate`. Returns milliseconds inside ONNX Runtime.
+   */
+  readonly propagate: (states: readonly ExitState[]) => Promise<number>;
   readonly close: () => Promise<void>;
 }

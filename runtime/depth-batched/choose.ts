@@ -1,0 +1,58 @@
+import { chooseToken } from '../sampling.ts';
+import type { TokenEvent } from './core.ts';
+import type { FinishReason } from './request.ts';
+import type { Sequence } from './sequence.ts';
+import type { StepResult } from './step-model.ts';
+
+/** Whether the sequence's next token needs its logits, and not only the likeliest token. */
+export function needsLogits({ request, tokens }: Sequence): boolean {
+  return request.sampling?.kind === 'sample' || request.forced?.[tokens.length] !== undefined;
+}
+
+/**
+ * Chooses the sequence's next token and adds it.
+ * @param head place of the head that it is chosen by, among those of the step
+ * @param exit loop behind which that is
+ */
+export function addToken(
+  sequence: Sequence,
+  result: StepResult,
+  head: number,
+  exit: number,
+  endTokens: ReadonlySet<number>,
+): TokenEvent {
+  const { request, tokens, exits } = sequence;
+  const { sampling = { kind: 'greedy' } } = request;
+  const token =
+    sampling.kind === 'greedy' ? result.likeliest[head]! : chooseToken(result.logits(head), sampling, 0, tokens.length);
+  const forced = request.forced?.[tokens.length];
+  const added = forced ?? token;
+  tokens.push(added);
+  exits.push(exit);
+  const finished = finishReason(sequence, added, endTokens);
+  return {
+    request: sequence.id,
+    token,
+    exit,
+    confidence: result.confidence[head]!,
+    ...(forced === undefined ? {} : { forcedLogProbability: logProbability(result.logits(head), forced) }),
+    ...(finished === undefined ? {} : { finished }),
+  };
+}
+
+function finishReason(
+  { request, tokens }: Sequence,
+  token: number,
+  endTokens: ReadonlySet<number>,
+): FinishReason | undefined {
+  if (endTokens.has(token) && !request.ignoreEos) return 'stop';
+  return tokens.length === request.maxNewTokens ? 'length' : undefined;
+}
+
+function logProbability(logits: Float32Array, token: number): number {
+  let peak = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) peak = Math.max(peak, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - peak);
+  return logits[token]! - peak - Math.log(sum);
+}
