@@ -22,7 +22,7 @@ export type { FinishedRequest, RunningRequest } from './engine/running-request.t
  * How an engine is set up. Everything has a default that suits a laptop: `maxRows` 16, `maxSequences` as many as rows,
  * `prefillChunk` 64, `kvPolicy` last-exited, `batching` depth-wise, `rowOrder` oldest.
  */
-export interface EngineOptions extends Partial<Omit<CoreOptions, 'endTokens' | 'threshold'>> {
+export interface EngineOptions extends Partial<Omit<CoreOptions, 'endTokens' | 'threshold' | 'maxPositions'>> {
   /** Memory for pages, in bytes; by default what `maxSequences` sequences of `maxPositions` need, up to a quarter of the machine's. */
   readonly pageBytes?: number;
   /** Positions that a sequence may have; by default the model's. */
@@ -76,7 +76,7 @@ export async function startEngine({ folder, manifest }: Package, options: Engine
   const tokenizer = await loadTokenizer(folder);
   if (!tokenizer.ok) return tokenizer;
 
-  const { pageBytes: _, maxPositions: __, threads, ...core } = options;
+  const { pageBytes: _, threads, ...core } = options;
   const threshold = manifest.exits?.threshold;
   const start: WorkerStart = {
     package: { folder, manifest },
@@ -89,6 +89,7 @@ export async function startEngine({ folder, manifest }: Package, options: Engine
       ...core,
       maxRows: limits.maxRows,
       maxSequences: limits.maxSequences,
+      maxPositions: limits.maxPositions,
       endTokens: await readEndTokens(folder, manifest),
       ...(threshold === undefined ? {} : { threshold }),
     },

@@ -49,7 +49,8 @@ async function* run(
   let steps = 0;
   let rows = 0;
   const stopCounting = engine.onStep((report) => {
-    steps += 1;
+    // Without rows it only told who was cancelled.
+    if (report.rows.length > 0) steps += 1;
     rows += report.rows.length;
   });
   const running: RunningRequest[] = [];
@@ -61,6 +62,7 @@ async function* run(
       running.push(submitted.value);
     }
     for await (const [sequence, { token, exit, finished }] of merged(running)) {
+      signal?.throwIfAborted();
       yield { sequence, token, exit, last: finished !== undefined };
     }
     signal?.throwIfAborted();

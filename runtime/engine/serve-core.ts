@@ -18,6 +18,7 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
     wake();
   };
   let reports = false;
+  let questions: number[] = [];
   /** False: close. */
   const obey = (message: ToWorker): boolean => {
     switch (message.kind) {
@@ -30,7 +31,7 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
         core.cancel(message.id);
         return true;
       case 'state':
-        post({ kind: 'state', question: message.question, state: core.state() });
+        questions.push(message.question);
         return true;
       case 'reports':
         reports = message.wanted;
@@ -47,6 +48,9 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
       for (const message of mail.splice(0)) if (!obey(message)) return;
       if (!gate.enter()) await new Promise(() => {});
       const report = await core.step().finally(gate.leave);
+      // Behind the step, so that requests which were cancelled before the question are not in the answer.
+      for (const question of questions) post({ kind: 'state', question, state: core.state() });
+      questions = [];
       if (report !== undefined) {
         tell(report);
       } else if (mail.length === 0) {

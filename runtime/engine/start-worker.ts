@@ -51,7 +51,11 @@ export function startWorker(
   };
   worker.on('message', (message: FromWorker) => {
     if (message.kind === 'failed') fail(message.diagnostic, message.error);
-    if (message.kind === 'closed') settled = true;
+    if (message.kind === 'closed') {
+      settled = true;
+      // It would end by itself, but for what others may have loaded into every thread of this process.
+      void worker.terminate();
+    }
     onMessage(message);
   });
   worker.on('error', (error) => fail(crashed(error), error));
