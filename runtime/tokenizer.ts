@@ -9,8 +9,9 @@ export interface TextTokenizer {
   /**
    * Token ids of a prompt, with the special tokens that the tokenizer puts around one. Text that the vocabulary has
    * nothing for, not even an unknown token, gives no ids.
+   * @param around `none` puts no special tokens around the text: a chat template has written them already
    */
-  readonly encode: (text: string) => readonly number[];
+  readonly encode: (text: string, around?: 'none') => readonly number[];
   /** The text of whole sequences; special tokens and ids that the tokenizer does not know give no text. */
   readonly decode: (tokens: readonly number[]) => string;
   /** Text that arrives token by token, behind `context`, the tokens that came before. */
@@ -78,7 +79,10 @@ function invalid(path: string, why: string): Diagnostic {
 /** What rtc uses of the library, whose own declarations do not resolve as an ES module's in Node. */
 interface HuggingFaceTokenizer {
   /** An id is undefined where the unknown token is itself unknown. */
-  readonly encode: (text: string) => { readonly ids: readonly (number | undefined)[] };
+  readonly encode: (
+    text: string,
+    options: { readonly add_special_tokens: boolean },
+  ) => { readonly ids: readonly (number | undefined)[] };
   readonly decode: (
     tokens: readonly number[],
     options: { readonly skip_special_tokens: boolean; readonly clean_up_tokenization_spaces: boolean },
@@ -95,7 +99,8 @@ function textTokenizer(tokenizer: HuggingFaceTokenizer): TextTokenizer {
   };
   return {
     decode,
-    encode: (text) => tokenizer.encode(text).ids.filter((id) => id !== undefined),
+    encode: (text, around) =>
+      tokenizer.encode(text, { add_special_tokens: around !== 'none' }).ids.filter((id) => id !== undefined),
     stream: (context) => textStream(decode, context),
   };
 }

@@ -33,6 +33,25 @@ test('special tokens and unknown ids give no text', () => {
   expect(tokenizer.decode([99_999])).toBe('');
 });
 
+test('special tokens around a prompt can be left out', async () => {
+  const folder = await mkdtemp(join(scratch, 'around-'));
+  const vocabulary = JSON.parse(await readFile(join(model, 'tokenizer.json'), 'utf8')) as object;
+  const end = { SpecialToken: { id: '<|end|>', type_id: 0 } };
+  const post_processor = {
+    type: 'TemplateProcessing',
+    single: [end, { Sequence: { id: 'A', type_id: 0 } }],
+    pair: [],
+    special_tokens: { '<|end|>': { id: '<|end|>', ids: [0], tokens: ['<|end|>'] } },
+  };
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify({ ...vocabulary, post_processor }));
+  const marked = await load(folder);
+  const bare = tokenizer.encode('Lord');
+  expect(marked.encode('Lord')).toEqual([0, ...bare]);
+  expect(marked.encode('Lord', 'none')).toEqual(bare);
+  // A template writes them itself.
+  expect(marked.encode('<|end|>Lord', 'none')).toEqual([0, ...bare]);
+});
+
 describe('stream', () => {
   const collect = (tokens: readonly number[], context: readonly number[] = []) => {
     const stream = tokenizer.stream(context);

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const folders = ['ir', 'files', 'passes', 'targets', 'runtime', 'compiler'];
+const folders = ['ir', 'files', 'passes', 'targets', 'runtime', 'measure', 'simulate', 'serve', 'compiler'];
 
 /** Once for all tests: builds dist, which tests start as a process, when a source is newer than it. */
 export function setup(): void {
