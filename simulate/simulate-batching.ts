@@ -1,14 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Scenario, SimulatedBatching } from './scenario.ts';
-import { depthWiseSteps } from './schedule/depth-wise-steps.ts';
-import { sequenceWiseSteps } from './schedule/sequence-wise-steps.ts';
-import type { SimulatedStep } from './schedule/simulated-step.ts';
+import { simulatedSteps } from './schedule/simulated-steps.ts';
 import { type SimulatedVariant, stepTally } from './tally-steps.ts';
-
-/** The steps of a scenario, one after the other, as the scheduler of `batching` would run them. */
-export function simulatedSteps(scenario: Scenario, batching: SimulatedBatching): Generator<SimulatedStep> {
-  return batching === 'depth-wise' ? depthWiseSteps(scenario) : sequenceWiseSteps(scenario, batching);
-}
 
 const stepsBetweenBreaths = 5000;
 

@@ -5,7 +5,8 @@ import { meanExit, sharesByDepth, sharesOf, sharesOfMean } from '../../simulate/
 import { expectedRows } from '../../simulate/expected-rows.ts';
 import { randomNumbers } from '../../simulate/random-numbers.ts';
 import { type Scenario, simulatedBatchings } from '../../simulate/scenario.ts';
-import { simulateBatching, simulatedSteps } from '../../simulate/simulate-batching.ts';
+import { simulatedSteps } from '../../simulate/schedule/simulated-steps.ts';
+import { simulateBatching } from '../../simulate/simulate-batching.ts';
 import { stepCosts } from '../../simulate/step-costs.ts';
 import { timeAt } from '../../simulate/time-at.ts';
 import { scenarioOf } from './scenario.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Scenario, SimulatedBatching } from '../../simulate/scenario.ts';
 import { stepDuration } from '../../simulate/schedule/simulated-step.ts';
-import { simulatedSteps } from '../../simulate/simulate-batching.ts';
+import { simulatedSteps } from '../../simulate/schedule/simulated-steps.ts';
 import { stepCosts } from '../../simulate/step-costs.ts';
 import { scenarioOf } from './scenario.ts';
 
@@ -104,11 +104,10 @@ describe('KV policy complete', () => {
     expect(drawn(narrow, 'depth-wise')).toEqual(['a0*', '[a1]', '[a2]', 'a0', 'a1', 'a2*', 'a0!']);
   });
 
-  test('sequence-wise, every token runs every loop, dropped rows too', () => {
+  test('sequence-wise, tokens run every loop, but for the last of a sequence', () => {
     const scenario = scenarioOf([[1, 1], [2]], { kvPolicy: 'complete' });
-    const steps = ['a0* b0', '[a1] b1!', '[a2] [b2]', 'a0!', '[a1]', '[a2]'];
-    expect(drawn(scenario, 'sequence-wise')).toEqual(steps);
-    expect(drawn(scenario, 'sequence-wise-shrink')).toEqual(steps);
+    expect(drawn(scenario, 'sequence-wise')).toEqual(['a0* b0', '[a1] b1!', '[a2] (b2)', 'a0!']);
+    expect(drawn(scenario, 'sequence-wise-shrink')).toEqual(['a0* b0', '[a1] b1!', '[a2]', 'a0!']);
   });
 });
 
@@ -126,7 +125,7 @@ describe('more sequences than rows', () => {
   test('a younger token that is deeper goes first only where depth counts', () => {
     const costs = stepCosts({ passes: [{ rows: 1, milliseconds: 10 }], prompt: [{ tokens: 1, milliseconds: 10 }] });
     const requests = [
-      { arrival: 0, promptTokens: 1, exits: [1] },
+      { arrival: 0, promptTokens: 2, exits: [1] },
       { arrival: 0, promptTokens: 0, exits: [3] },
     ];
     const order = (rowOrder: Scenario['rowOrder']) =>
@@ -184,16 +183,45 @@ describe('time', () => {
     expect(heads('full-depth')).toEqual([0, 0, 2]);
   });
 
-  test('prompts run in chunks, take turns with tokens, and give the first token', () => {
+  test('prompts run in chunks that follow each other, share a step where they fit, and take turns with tokens', () => {
     const requests = [
-      { arrival: 0, promptTokens: 10, exits: [1, 1] },
-      { arrival: 0, promptTokens: 1, exits: [] },
+      { arrival: 0, promptTokens: 11, exits: [1, 1] },
+      { arrival: 0, promptTokens: 2, exits: [] },
     ];
     const scenario = scenarioOf([], { costs, requests, prefillChunk: 8, loops: 2, exitsAfter: [1] });
-    expect(drawn(scenario, 'depth-wise')).toEqual(['pa0', 'pa1', 'pa0', 'pa1*', 'a0*', 'pb0', 'a0!', 'pb1!']);
-    expect(drawn(scenario, 'sequence-wise')).toEqual(['pa0', 'pa1', 'pa0', 'pa1*', 'pb0', 'pb1!', 'a0*', 'a0!']);
-    const [whole, , rest] = [...simulatedSteps(scenario, 'sequence-wise')];
-    expect([whole!.pass, rest!.pass]).toEqual([12, 6]);
+    // A chunk of 8 leaves no room; those of 3 and 2 fit together.
+    const steps = ['pa0', 'pa1', 'pa0 pb0', 'pa1* pb1!', 'a0*', 'a0!'];
+    expect(drawn(scenario, 'depth-wise')).toEqual(steps);
+    expect([...simulatedSteps(scenario, 'depth-wise')].map(({ pass }) => pass)).toEqual([12, 12, 10, 10, 10, 10]);
+    const turns = [
+      { arrival: 0, promptTokens: 2, exits: [1, 1, 1] },
+      { arrival: 23, promptTokens: 2, exits: [1] },
+    ];
+    const later = { ...scenario, requests: turns };
+    expect(drawn(later, 'depth-wise')).toEqual(['pa0', 'pa1*', 'a0*', 'pb0', 'a0*', 'pb1*', 'a0! b0!']);
+    // A token waits for the prompt of its whole batch.
+    const together = { ...later, requests: turns.map((each) => ({ ...each, arrival: 0 })), prefillChunk: 2 };
+    expect(drawn(together, 'vanilla')).toEqual([
+      'pa0',
+      'pa1*',
+      'pb0',
+      'pb1*',
+      'a0 b0',
+      'a1* b1!',
+      '(b0) a0',
+      '(b1) a1*',
+      '(b0) a0',
+      '(b1) a1!',
+    ]);
+  });
+
+  test('a prompt of one token, and all prompts where depths share a cache, run among the tokens', () => {
+    const requests = [
+      { arrival: 0, promptTokens: 2, exits: [1] },
+      { arrival: 0, promptTokens: 1, exits: [2] },
+    ];
+    const scenario = scenarioOf([], { costs, requests, loops: 2, exitsAfter: [1], kvPolicy: 'shared' });
+    expect(drawn(scenario, 'depth-wise')).toEqual(['pa0 pb0', 'pa1 pb1*', 'pa0 b0', 'pa1* b1!', 'a0!']);
   });
 
   test('nothing runs until somebody arrives', () => {
