@@ -3,6 +3,10 @@ import type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
 import type { Dialect } from '../targets/onnx/onnx-file.ts';
 
 export type Form = 'depth-batched' | 'loop' | 'unrolled';
+
+/** The form that is compiled where none is asked for: what rtc is for. */
+export const defaultForm: Form = 'depth-batched';
+
 export type Precision = 'f32' | 'f16' | 'bf16';
 export type LoraStrategy = 'auto' | 'bake' | 'keep' | 'concatenate' | 'gather';
 export type Layout = 'rtc' | 'huggingface';

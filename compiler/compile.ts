@@ -1,20 +1,14 @@
 import { basename } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
-import { didYouMean } from '../files/did-you-mean.ts';
-import { propagateGraphName, stepGraphName } from '../files/manifest.ts';
-import type { Graph } from '../ir/graph.ts';
-import { InvariantError } from '../ir/invariant.ts';
 import { printGraph } from '../ir/print.ts';
 import type { LoraStrategy } from '../passes/merge-lora.ts';
-import type { RunPass } from '../passes/pass.ts';
-import { depthBatchedPipeline, loopPipeline, type PipelineOptions, unrolledPipeline } from '../passes/pipelines.ts';
-import { type PassRecord, runPasses } from '../passes/run-passes.ts';
-import { dialects } from '../targets/onnx/dialects.ts';
+import type { PassRecord } from '../passes/run-passes.ts';
 import { generatedFile, lowerToOnnx } from '../targets/onnx/lower.ts';
 import type { OnnxFile } from '../targets/onnx/onnx-file.ts';
-import { buildGraph } from './architectures/build-graph.ts';
 import { bindingsName, generateBindings } from './bindings/generate-bindings.ts';
-import type { CompileOptions, CompileResult, Form, Layout } from './compile-options.ts';
+import { type CompileOptions, type CompileResult, defaultForm, type Form, type Layout } from './compile-options.ts';
+import { contradictions } from './contradictions.ts';
+import { type LoweredModel, lowerModel, pagesOf } from './lower-model.ts';
 import { describeInterface, type PackageFacts } from './package/describe-package.ts';
 import { checkPlace, interrupted } from './package/place-folder.ts';
 import { inputsOf, writePackage } from './package/write-package.ts';
@@ -22,15 +16,7 @@ import { readModel } from './read/read-model.ts';
 import type { SourceModel } from './read/source-model.ts';
 import { rtcVersion } from './version.ts';
 
-/** A pass that broke: a bug in rtc, with what it takes to see it again. */
-export class BrokenPassError extends InvariantError {
-  /** Text of a .rtc file: the graph that the pass was given, and which pass. */
-  readonly reproducer: string;
-  constructor(pass: string, message: string, reproducer: string, cause: unknown) {
-    super(`pass "${pass}" broke: ${message}`, { cause });
-    this.reproducer = reproducer;
-  }
-}
+export { BrokenPassError } from './lower-model.ts';
 
 /**
  * Compiles a model into a package: reads and checks the model, runs the passes of the form, writes the graph, and links
@@ -58,7 +44,7 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
     const refused = options.stopAfter === undefined ? await checkPlace(out, inputsOf(model)) : undefined;
     if (refused) return failure(refused);
 
-    const lowered = lower(model, form, options);
+    const lowered = lowerModel(model, form, options);
     if (lowered.outcome === 'stopped') {
       return success({ folder: undefined, files: [], passes: lowered.passes, stopped: printGraph(lowered.graph) });
     }
@@ -71,145 +57,12 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
   }
 }
 
-/** The form that is compiled where none is asked for: what rtc is for. */
-export const defaultForm: Form = 'unrolled';
-
-const choices = {
-  target: ['onnx'],
-  form: ['depth-batched', 'loop', 'unrolled'],
-  dialect: ['portable', 'ort'],
-  precision: ['f32', 'f16', 'bf16'],
-  lora: ['auto', 'bake', 'keep', 'concatenate', 'gather'],
-  layout: ['rtc', 'huggingface'],
-} as const satisfies Partial<Record<keyof CompileOptions, readonly string[]>>;
-
-/** Options that rtc does not know, or that exclude each other. */
-function contradictions(options: CompileOptions, form: Form): readonly Diagnostic[] {
-  const { exitLogits, layout } = options;
-  const wrong: Diagnostic[] = [];
-  const error = (code: string, message: string, hint: string) => wrong.push({ severity: 'error', code, message, hint });
-  // Types end where JavaScript calls.
-  for (const [option, known] of Object.entries(choices)) {
-    const found = options[option as keyof typeof choices];
-    if (found === undefined || (known as readonly string[]).includes(found)) continue;
-    error(
-      'unknown-choice',
-      `The option "${option}" is ${JSON.stringify(found)}.`,
-      `Choose one of ${known.join(', ')}.`,
-    );
-  }
-  if (exitLogits && form !== 'unrolled') {
-    error(
-      'no-exit-logits',
-      `The form "${form}" has its exits inside and gives no exit logits.`,
-      'Use the form "unrolled".',
-    );
-  }
-  if (layout === 'huggingface' && form !== 'unrolled') {
-    const message = `The layout "huggingface" is for runtimes that know no loops, and the form is "${form}".`;
-    error('no-hugging-face-layout', message, 'Use the form "unrolled".');
-  }
-  return wrong;
-}
-
-type Lowered =
-  | { readonly outcome: 'done'; readonly graphs: readonly NamedGraph[]; readonly passes: readonly PassRecord[] }
-  | { readonly outcome: 'stopped'; readonly graph: Graph; readonly passes: readonly PassRecord[] }
-  | { readonly outcome: 'failed'; readonly diagnostics: readonly Diagnostic[] };
-
-/** A graph of the package and the name of its file. */
-interface NamedGraph {
-  readonly file: string;
-  readonly graph: Graph<'lowered'>;
-}
-
-/** The source graph through the passes of its form. */
-function lower(model: SourceModel, form: Form, options: CompileOptions): Lowered {
-  const { exits, recursion } = model;
-  const common: PipelineOptions = {
-    precision: options.precision ?? 'f32',
-    lora: options.lora ?? 'auto',
-    keeps: dialects[options.dialect ?? 'portable'].keeps,
-    exits: exits?.after ?? [],
-  };
-  const inSteps = { ...common, layers: recursion, confidence: exits?.confidence ?? ('top1' as const) };
-  const pipeline = (graph: Graph<'unrolled'>, run: RunPass): readonly NamedGraph[] => {
-    switch (form) {
-      case 'unrolled':
-        return [
-          {
-            file: 'model.onnx',
-            graph: unrolledPipeline(graph, { ...common, exitLogits: options.exitLogits ?? false }, run),
-          },
-        ];
-      case 'loop':
-        return [{ file: 'model.onnx', graph: loopPipeline(graph, inSteps, run) }];
-      case 'depth-batched': {
-        const { step, propagate } = depthBatchedPipeline(graph, { ...inSteps, ...pagesOf(options) }, run);
-        return [
-          { file: stepGraphName, graph: step },
-          ...(propagate ? [{ file: propagateGraphName, graph: propagate }] : []),
-        ];
-      }
-    }
-  };
-  const { signal, onDump, onDebug, stopAfter, verifyEach = true } = options;
-  const result = runPasses(buildGraph(model), pipeline, {
-    verifyEach,
-    ...(signal && { signal }),
-    ...(onDump && { onDump }),
-    ...(onDebug && { onDebug }),
-    ...(stopAfter !== undefined && { stopAfter }),
-  });
-  switch (result.outcome) {
-    case 'broken': {
-      const { pass, message, reproducer, cause } = result.breakage;
-      throw new BrokenPassError(pass, message, reproducer, cause);
-    }
-    case 'refused':
-      return { outcome: 'failed', diagnostics: result.problems.map((problem) => refused(problem, form)) };
-    case 'stopped':
-      return result;
-    case 'done':
-      if (stopAfter !== undefined) return { outcome: 'failed', diagnostics: [unknownPass(stopAfter, result.passes)] };
-      return { outcome: 'done', graphs: result.graph, passes: result.passes };
-  }
-}
-
-/** Pages of the form depth-batched. */
-function pagesOf({ pageSize = 64, attentionGroups = 1 }: CompileOptions): {
-  readonly pageSize: number;
-  readonly groups: number;
-} {
-  return { pageSize, groups: attentionGroups };
-}
-
-function refused(message: string, form: Form): Diagnostic {
-  const hint = 'The form "unrolled" takes any model; RTC_DEBUG=3 shows what passes say.';
-  return {
-    severity: 'error',
-    code: 'unsupported-graph',
-    message: `The form "${form}" cannot be made: ${message}`,
-    hint,
-  };
-}
-
-function unknownPass(name: string, passes: readonly PassRecord[]): Diagnostic {
-  const names = [...new Set(passes.map((pass) => (pass.branch ? `${pass.branch}-${pass.name}` : pass.name)))];
-  return {
-    severity: 'error',
-    code: 'unknown-pass',
-    message: `No pass of this form is called "${name}".${didYouMean(name, names)}`,
-    hint: `There are ${names.join(', ')}.`,
-  };
-}
-
 /** The lowered graphs as a package. */
 async function write(
   model: SourceModel,
   form: Form,
   out: string,
-  { graphs, passes }: Extract<Lowered, { outcome: 'done' }>,
+  { graphs, passes }: Extract<LoweredModel, { outcome: 'done' }>,
   options: CompileOptions,
 ): Promise<Result<CompileResult>> {
   const dialect = options.dialect ?? 'portable';

@@ -9,7 +9,7 @@ const sentence = 'And God said unto Moses,';
 
 const commands = [
   ['inspect', model],
-  ['compile', model, '--exit-logits', '--out', 'out/kjv-unrolled'],
+  ['compile', model, '--form', 'unrolled', '--exit-logits', '--out', 'out/kjv-unrolled'],
   ['verify', 'out/kjv-unrolled', '--reference', `${model}/reference.safetensors`],
   ['run', 'out/kjv-unrolled', '--prompt', sentence, '--max-new-tokens', '60'],
   ['compile', model, '--form', 'loop', '--out', 'out/kjv-loop'],

@@ -4,17 +4,18 @@ import { Command, Option } from 'commander';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { makeFolders } from '../../files/make-folders.ts';
-import type { CompileOptions, CompileResult } from '../compile-options.ts';
+import { type CompileOptions, type CompileResult, defaultForm } from '../compile-options.ts';
+import { groupCounts, isGroupCount, isPageSize, pageSizes } from '../contradictions.ts';
 import { formatBytes } from '../inspect/format-bytes.ts';
 import { formatTable } from '../inspect/table.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
-import { oneOf } from './option-values.ts';
+import { number, oneOf } from './option-values.ts';
 import type { StartCommand } from './start-command.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Flags as commander hands them over; `compile` has the same names. */
-type CompileFlags = Omit<CompileOptions, 'model'> & { readonly dumpPasses?: string; readonly pageSize?: string };
+type CompileFlags = Omit<CompileOptions, 'model'> & { readonly dumpPasses?: string };
 
 const forms = ['depth-batched', 'loop', 'unrolled'] as const;
 
@@ -28,36 +29,49 @@ export function compileCommand(start: StartCommand): Command {
     )
     .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')
     .addOption(value('--target <target>', 'what to compile for: onnx (default)', ['onnx'], ['tensorrt', 'triton']))
-    .addOption(value('--form <form>', 'unrolled (default), depth-batched or loop', forms))
+    .addOption(value('--form <form>', 'depth-batched (default), loop or unrolled', forms))
     .addOption(value('--dialect <dialect>', 'portable (default) or ort', ['portable', 'ort']))
+    .option(
+      '--page-size <n>',
+      'form depth-batched: positions of a page, a multiple of 16 (default: 64)',
+      number('--page-size', pageSizes, isPageSize),
+    )
+    .option(
+      '--attention-groups <n>',
+      'form depth-batched: 1 (default); 2, 4 or 8 where contexts are long',
+      number('--attention-groups', groupCounts, isGroupCount),
+    )
     .option('--out <folder>', 'folder to write (default: ./<name>-<form>)')
     .addOption(value('--precision <type>', 'f32 (default), f16 or bf16', ['f32', 'f16', 'bf16'], ['int8', 'int4']))
     .addOption(
-      value('--lora <strategy>', 'auto (default), bake, keep or concatenate', ['auto', 'bake', 'keep', 'concatenate']),
+      value(
+        '--lora <strategy>',
+        'auto (default), keep, concatenate, gather (form depth-batched) or bake (form unrolled)',
+        ['auto', 'bake', 'keep', 'concatenate', 'gather'],
+      ),
     )
     .option('--exit-logits', 'form unrolled: an output with the logits of every exit')
     .option('--write-weights', 'write weights in the type they are computed in, instead of linking')
     .option('--copy-weights', "copy the checkpoint's files instead of hard-linking them")
-    .addOption(value('--layout <layout>', 'rtc (default) or huggingface', ['rtc', 'huggingface']))
+    .addOption(value('--layout <layout>', 'rtc (default), or huggingface (form unrolled)', ['rtc', 'huggingface']))
     .option('--bindings', 'write bindings.ts, typed TypeScript for the package')
     .option('--checksum', 'hash linked weights as a whole, not only their headers')
     .option('--dump-passes <folder>', 'write the graph behind every pass as text')
     .option('--stop-after <pass>', 'print the graph behind this pass and write no package')
     .option('--verify-each', 'verify the graph behind every pass (default)')
     .option('--no-verify-each', 'do not')
-    .addOption(new Option('--page-size <n>').hideHelp())
     .addHelpText(
       'after',
       `
 Examples:
   $ rtc compile model.json
   $ rtc compile ~/models/kjv-relaxed --form loop --dialect ort --out kjv-loop
-  $ rtc compile model.json --precision f16 --write-weights --lora bake
-  $ rtc compile model.json --layout huggingface --out for-transformers-js
+  $ rtc compile model.json --precision f16 --write-weights --attention-groups 4
+  $ rtc compile model.json --form unrolled --layout huggingface --out for-transformers-js
   $ rtc compile model.json --stop-after fold-loop > folded.rtc`,
     );
-  return command.action((model: string, { dumpPasses, pageSize, ...flags }: CompileFlags) => {
-    refuseContradictions(flags, pageSize);
+  return command.action((model: string, { dumpPasses, ...flags }: CompileFlags) => {
+    refuseContradictions(flags);
     return start(command, (context) => compileInto(context, { ...flags, model }, dumpPasses));
   });
 }
@@ -66,22 +80,38 @@ function value(flags: string, description: string, known: readonly string[], lat
   return new Option(flags, description).argParser(oneOf(flags.split(' ')[0]!, known, later));
 }
 
-function refuseContradictions(flags: CompileFlags, pageSize: string | undefined): void {
-  const { form = 'unrolled', layout, lora, exitLogits } = flags;
-  if (pageSize !== undefined) {
-    throw new UsageError('--page-size belongs to the form depth-batched, which this version does not have yet.');
+function refuseContradictions(flags: CompileFlags): void {
+  const { form = defaultForm, layout, lora, exitLogits, pageSize, attentionGroups } = flags;
+  if (form !== 'depth-batched') {
+    if (pageSize !== undefined) throw new UsageError('--page-size goes with --form depth-batched, which has pages.');
+    if (attentionGroups !== undefined) {
+      throw new UsageError('--attention-groups goes with --form depth-batched, whose rows attend in groups.');
+    }
+    if (lora === 'gather') {
+      throw new UsageError(
+        '--lora gather looks factors up for every row, as only --form depth-batched can.',
+        'Choose keep, concatenate or auto.',
+      );
+    }
   }
-  if (form !== 'loop') return;
+  if (form === 'unrolled') return;
+  const exits = form === 'loop' ? 'exits are taken inside the graph' : 'exits are taken by whoever runs the graph';
   if (exitLogits) {
-    throw new UsageError('--exit-logits goes with --form unrolled: in the form loop exits are taken inside the graph.');
+    throw new UsageError(
+      `--exit-logits goes with --form unrolled: in the form ${form} ${exits}.`,
+      'Add --form unrolled.',
+    );
   }
   if (layout === 'huggingface') {
-    throw new UsageError('--layout huggingface goes with --form unrolled, the one that other runtimes know.');
+    throw new UsageError(
+      '--layout huggingface goes with --form unrolled, the one that other runtimes know.',
+      'Add --form unrolled.',
+    );
   }
   if (lora === 'bake') {
     throw new UsageError(
-      '--lora bake gives every loop weights of its own, and --form loop has them once.',
-      'Choose keep, concatenate or auto.',
+      `--lora bake gives every loop weights of its own, and --form ${form} has them once.`,
+      form === 'loop' ? 'Choose keep, concatenate or auto.' : 'Choose keep, concatenate, gather or auto.',
     );
   }
 }
@@ -174,8 +204,9 @@ function printResult(context: CommandContext, result: CompileResult, seconds: nu
 
 /** What was chosen for the user is told without being asked for. */
 function showChoices({ note, noteStyle }: CommandContext, passes: CompileResult['passes']): void {
-  for (const { name, notes } of passes) {
-    if (name === 'merge-lora') for (const text of notes) note(noteStyle.dim(`${name}: ${text}`));
+  for (const { name, branch, notes } of passes) {
+    if (name === 'merge-lora' && branch === undefined)
+      for (const text of notes) note(noteStyle.dim(`${name}: ${text}`));
   }
 }
 

@@ -30,9 +30,11 @@ describe('compile', () => {
   test('writes ./<name>-<form>, names it in the last line, and tells the rest on stderr', async () => {
     const { exitCode, stdout, stderr } = await rtc(['compile', kjv], { cwd: scratch });
     expect(exitCode).toBe(0);
-    expect(stdout.trimEnd().split('\n').at(-1)).toBe('compiled ./kjv-relaxed-unrolled');
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe('compiled ./kjv-relaxed-depth-batched');
     expect(stdout).toMatch(/^ {2}model\.safetensors +2\.31 MB {2}the checkpoint's own$/m);
-    expect(readdirSync(join(scratch, 'kjv-relaxed-unrolled'))).toContain('rtc.json');
+    expect(readdirSync(join(scratch, 'kjv-relaxed-depth-batched'))).toEqual(
+      expect.arrayContaining(['propagate.onnx', 'rtc.json', 'step.onnx']),
+    );
     expect(stderr).toContain('… read\n');
     expect(stderr).toContain('merge-lora: ');
     expect(stdout + stderr).not.toContain('\u001b');
@@ -92,6 +94,8 @@ describe('compile', () => {
     expect(names[1]).toBe('01-fold-loop.rtc');
     const inspected = await runHere(['inspect', join(dump, names[1]!), '--json']);
     expect(JSON.parse(inspected.stdout)).toMatchObject({ kind: 'rtc', stage: 'folded' });
+    expect(names).toContain('02-depth-batch.rtc');
+    expect(names).toContain('propagate-00-propagate-exits.rtc');
   });
 
   test('a place for dumps that cannot be written is a problem', async () => {
@@ -218,7 +222,7 @@ describe('run', () => {
 
   test('text needs a tokenizer, token ids do not', async () => {
     const out = join(scratch, 'no-tokenizer');
-    await runHere(['compile', join(models, 'llama-recursive'), '--out', out]);
+    await runHere(['compile', join(models, 'llama-recursive'), '--form', 'unrolled', '--out', out]);
     const { exitCode, stderr } = await runHere(['run', out, '--prompt', 'And']);
     expect(exitCode).toBe(1);
     expect(stderr).toContain('error no-tokenizer');

@@ -19,7 +19,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const variants: readonly Omit<CompileOptions, 'model' | 'out'>[] = (['unrolled', 'loop'] as const).flatMap((form) =>
+const forms = ['depth-batched', 'loop', 'unrolled'] as const;
+const variants: readonly Omit<CompileOptions, 'model' | 'out'>[] = forms.flatMap((form) =>
   (['portable', 'ort'] as const).flatMap((dialect) => [
     { form, dialect },
     { form, dialect, writeWeights: true, checksum: true },
@@ -101,6 +102,8 @@ describe('another version of Node', () => {
       { form: 'unrolled', lora: 'bake', dialect: 'ort', precision: 'f16', writeWeights: true },
       { form: 'loop', lora: 'concatenate', dialect: 'ort', writeWeights: true },
       { form: 'loop', lora: 'keep', dialect: 'portable', precision: 'bf16', writeWeights: true },
+      { form: 'depth-batched', lora: 'concatenate', dialect: 'ort', precision: 'f16', writeWeights: true },
+      { form: 'depth-batched', lora: 'gather', dialect: 'portable', attentionGroups: 2, bindings: true },
     ] as const;
     const jobs = models.flatMap((model, m) =>
       ways.map((way, w): CompileOptions => ({ model, out: join(folder, 'here', `${m}-${w}`), ...way })),

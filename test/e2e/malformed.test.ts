@@ -161,7 +161,7 @@ describe('a model with random damage', () => {
   /** Bytes overwritten, mostly near the start, where headers are; then perhaps cut off, or longer than it was. */
   const damage = fc.record({
     name: fc.constantFrom(...names),
-    form: fc.constantFrom('unrolled' as const, 'loop' as const),
+    form: fc.constantFrom('depth-batched' as const, 'loop' as const, 'unrolled' as const),
     overwritten: fc.array(
       fc.record({
         at: fc.oneof({ weight: 3, arbitrary: fc.nat(1500) }, { weight: 1, arbitrary: fc.nat(200_000) }),

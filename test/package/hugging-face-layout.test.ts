@@ -16,8 +16,8 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'rtc-test-'));
   const model = modelFolder('kjv-relaxed');
-  await compile({ model, out: join(folder, 'kjv'), layout: 'huggingface' });
-  await compile({ model, out: join(folder, 'kjv-ort'), layout: 'huggingface', dialect: 'ort' });
+  await compile({ model, out: join(folder, 'kjv'), form: 'unrolled', layout: 'huggingface' });
+  await compile({ model, out: join(folder, 'kjv-ort'), form: 'unrolled', layout: 'huggingface', dialect: 'ort' });
   env.allowRemoteModels = false;
   env.localModelPath = folder;
 });

@@ -311,7 +311,13 @@ test('a weight file called generated.safetensors and generated weights cannot bo
   writeFileSync(join(model, 'model.json'), text.replace('model.safetensors', 'Generated.safetensors'));
   const generated = [{ name: 'x', expr: literal('f32', [1], [0]) }];
   const generatedFile = 'generated.safetensors';
-  const onnx = { name: 'model.onnx', bytes: new Uint8Array(1), linked: ['Generated.safetensors'], generated, generatedFile };
+  const onnx = {
+    name: 'model.onnx',
+    bytes: new Uint8Array(1),
+    linked: ['Generated.safetensors'],
+    generated,
+    generatedFile,
+  };
   expect(codes(await simplePackage(model, { out, onnx: [onnx] }))).toEqual(['name-collision']);
   // Linked alone it is no trouble.
   expect((await simplePackage(model, { out })).ok).toBe(true);

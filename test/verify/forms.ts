@@ -29,7 +29,7 @@ const forms: Readonly<Record<string, Partial<CompileOptions>>> = {
 
 async function compiled(name: string, options: Partial<CompileOptions>): Promise<string> {
   const out = join(folder, 'package');
-  const result = await compile({ model: modelFolder(name), out, ...options });
+  const result = await compile({ model: modelFolder(name), out, form: 'unrolled', ...options });
   if (!result.ok) expect.fail(JSON.stringify(result.diagnostics));
   return out;
 }

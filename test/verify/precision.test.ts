@@ -25,7 +25,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 async function compiled(name: string, options: Partial<CompileOptions>): Promise<void> {
-  const result = await compile({ model: modelFolder(name), out, ...options });
+  const result = await compile({ model: modelFolder(name), out, form: 'unrolled', ...options });
   if (!result.ok) expect.fail(JSON.stringify(result.diagnostics));
 }
 

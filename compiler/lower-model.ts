@@ -1,0 +1,118 @@
+import type { Diagnostic } from '../files/diagnostics.ts';
+import { didYouMean } from '../files/did-you-mean.ts';
+import { propagateGraphName, stepGraphName } from '../files/manifest.ts';
+import type { Graph } from '../ir/graph.ts';
+import { InvariantError } from '../ir/invariant.ts';
+import type { RunPass } from '../passes/pass.ts';
+import { depthBatchedPipeline, loopPipeline, type PipelineOptions, unrolledPipeline } from '../passes/pipelines.ts';
+import { type PassRecord, runPasses } from '../passes/run-passes.ts';
+import { dialects } from '../targets/onnx/dialects.ts';
+import { buildGraph } from './architectures/build-graph.ts';
+import type { CompileOptions, Form } from './compile-options.ts';
+import type { SourceModel } from './read/source-model.ts';
+
+/** A pass that broke: a bug in rtc, with what it takes to see it again. */
+export class BrokenPassError extends InvariantError {
+  /** Text of a .rtc file: the graph that the pass was given, and which pass. */
+  readonly reproducer: string;
+  constructor(pass: string, message: string, reproducer: string, cause: unknown) {
+    super(`pass "${pass}" broke: ${message}`, { cause });
+    this.reproducer = reproducer;
+  }
+}
+
+/** A model's graphs as they go into files; or the graph behind `stopAfter`; or what is wrong. */
+export type LoweredModel =
+  | { readonly outcome: 'done'; readonly graphs: readonly NamedGraph[]; readonly passes: readonly PassRecord[] }
+  | { readonly outcome: 'stopped'; readonly graph: Graph; readonly passes: readonly PassRecord[] }
+  | { readonly outcome: 'failed'; readonly diagnostics: readonly Diagnostic[] };
+
+/** A graph of the package and the name of its file. */
+export interface NamedGraph {
+  readonly file: string;
+  readonly graph: Graph<'lowered'>;
+}
+
+/**
+ * The source graph of a model through the passes of its form.
+ * @throws BrokenPassError when a pass breaks, which is a bug in rtc
+ */
+export function lowerModel(model: SourceModel, form: Form, options: CompileOptions): LoweredModel {
+  const { exits, recursion } = model;
+  const common: PipelineOptions = {
+    precision: options.precision ?? 'f32',
+    lora: options.lora ?? 'auto',
+    keeps: dialects[options.dialect ?? 'portable'].keeps,
+    exits: exits?.after ?? [],
+  };
+  const inSteps = { ...common, layers: recursion, confidence: exits?.confidence ?? ('top1' as const) };
+  const pipeline = (graph: Graph<'unrolled'>, run: RunPass): readonly NamedGraph[] => {
+    switch (form) {
+      case 'unrolled':
+        return [
+          {
+            file: 'model.onnx',
+            graph: unrolledPipeline(graph, { ...common, exitLogits: options.exitLogits ?? false }, run),
+          },
+        ];
+      case 'loop':
+        return [{ file: 'model.onnx', graph: loopPipeline(graph, inSteps, run) }];
+      case 'depth-batched': {
+        const { step, propagate } = depthBatchedPipeline(graph, { ...inSteps, ...pagesOf(options) }, run);
+        return [
+          { file: stepGraphName, graph: step },
+          ...(propagate ? [{ file: propagateGraphName, graph: propagate }] : []),
+        ];
+      }
+    }
+  };
+  const { signal, onDump, onDebug, stopAfter, verifyEach = true } = options;
+  const result = runPasses(buildGraph(model), pipeline, {
+    verifyEach,
+    ...(signal && { signal }),
+    ...(onDump && { onDump }),
+    ...(onDebug && { onDebug }),
+    ...(stopAfter !== undefined && { stopAfter }),
+  });
+  switch (result.outcome) {
+    case 'broken': {
+      const { pass, message, reproducer, cause } = result.breakage;
+      throw new BrokenPassError(pass, message, reproducer, cause);
+    }
+    case 'refused':
+      return { outcome: 'failed', diagnostics: result.problems.map((problem) => refused(problem, form)) };
+    case 'stopped':
+      return result;
+    case 'done':
+      if (stopAfter !== undefined) return { outcome: 'failed', diagnostics: [unknownPass(stopAfter, result.passes)] };
+      return { outcome: 'done', graphs: result.graph, passes: result.passes };
+  }
+}
+
+/** Pages of the form depth-batched. */
+export function pagesOf({ pageSize = 64, attentionGroups = 1 }: CompileOptions): {
+  readonly pageSize: number;
+  readonly groups: number;
+} {
+  return { pageSize, groups: attentionGroups };
+}
+
+function refused(message: string, form: Form): Diagnostic {
+  const hint = 'The form "unrolled" takes any model; RTC_DEBUG=3 shows what passes say.';
+  return {
+    severity: 'error',
+    code: 'unsupported-graph',
+    message: `The form "${form}" cannot be made: ${message}`,
+    hint,
+  };
+}
+
+function unknownPass(name: string, passes: readonly PassRecord[]): Diagnostic {
+  const names = [...new Set(passes.map((pass) => (pass.branch ? `${pass.branch}-${pass.name}` : pass.name)))];
+  return {
+    severity: 'error',
+    code: 'unknown-pass',
+    message: `No pass of this form is called "${name}".${didYouMean(name, names)}`,
+    hint: `There are ${names.join(', ')}.`,
+  };
+}
