@@ -4,6 +4,7 @@ import type { Op, OpOf, Value } from '../../ir/graph.ts';
 import { Refusal } from '../refusal.ts';
 import type { Anatomy } from './anatomy.ts';
 import { copyByDepth } from './copy-by-depth.ts';
+import { inWholeVectors } from './in-whole-vectors.ts';
 import { renameAttrs, type Sizes } from './rename-dims.ts';
 
 /** A part of a decoder copied for other rows than the whole batch. */
@@ -85,6 +86,10 @@ export function region(anatomy: Anatomy, options: RegionOptions): Region {
       return builder.inScope(op.scope, () =>
         copyByDepth(op, operands, { anatomy, builder, sizes, depth: options.depth }),
       );
+    }
+    if (op.kind === 'cos' || op.kind === 'sin') {
+      const value = builder.inScope(op.scope, () => inWholeVectors(builder, op, operands[0]!.value));
+      return [{ value, stacked: false }];
     }
     return copyPlainly(
       op,
