@@ -13,6 +13,7 @@ import type { StablePass } from './pass.ts';
  * with vectors over the last axis, norms and sums along it, cut along it.
  * Result: the same on [batch*sequence, N], with a reshape in front of and behind each run of such operations. A target
  * that multiplies matrices only (ONNX's Gemm, which takes weights as they lie in the checkpoint) needs no more.
+ * A matrix that was given more axes is taken as it was.
  * Leaves to cse and remove-dead-code: reshapes that come twice, and those behind, where nobody wants the axes back.
  */
 export const flattenRows: StablePass = {
@@ -25,7 +26,10 @@ export const flattenRows: StablePass = {
     return rewriteGraph(graph, graph.stage, (op, { builder, operands }) => {
       if (op.kind === 'reshape') {
         const matrix = matrices.get(operands[0]!);
-        return matrix && [builder.add('reshape', [matrix], op.attrs, op.results[0]!.name)];
+        const x = matrix ?? operands[0]!;
+        const result = builder.add('reshape', [x], op.attrs, op.results[0]!.name);
+        if (hasRows(result) && sameDims(x.type.dims, flatDims(op.attrs.dims))) matrices.set(result, x);
+        return [result];
       }
       if (!worksOnRows(op)) return undefined;
       // Products become products of matrices; everything else follows where a matrix is there already.

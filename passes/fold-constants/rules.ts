@@ -48,6 +48,17 @@ export const simplifications: { readonly [K in OpKind]?: Rule<K> } = {
     const [a, b] = op.operands as [Value, Value];
     return isAll(1, b, f) ? same(op, a) : undefined;
   },
+  equal(op, f) {
+    // A truth written as a number is 0 where it is none.
+    const [a, b] = op.operands as [Value, Value];
+    const truthOf = (x: Value, zero: Value): Value | undefined => {
+      const truth = isAll(0, zero, f) ? f.madeBy('cast', x)?.operands[0] : undefined;
+      const fits = truth?.type.dtype === 'bool' && sameDims(truth.type.dims, op.results[0]!.type.dims);
+      return fits ? truth : undefined;
+    };
+    const truth = truthOf(a, b) ?? truthOf(b, a);
+    return truth && f.add('not', [truth], {}, op.results[0]!.name);
+  },
   neg: undoes('neg'),
   not: undoes('not'),
   and: (op, f) => connective(op, 1, f),

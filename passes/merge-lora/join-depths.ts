@@ -1,5 +1,6 @@
-import type { Dim } from '../../ir/dims.ts';
+import { type Dim, multiplyDims } from '../../ir/dims.ts';
 import type { Op, Value } from '../../ir/graph.ts';
+import { sameDims } from '../../ir/tensor-type.ts';
 import { type WeightExpr, weightType } from '../../ir/weights.ts';
 import type { Additions } from '../additions.ts';
 import { sharedScope } from '../cse.ts';
@@ -63,11 +64,25 @@ function depthMask(
   const { dtype, dims } = inner.type;
   const table = { dtype, dims: [loops, columns.length], values: values.flat() };
   const scales = push(add.op('constant', [], table, scope, 'lora.scales'));
-  const rows = push(add.op('gather', [scales, depth], { axis: 0 }, scope, 'lora.mask'));
-  if (dims.length === 2) return rows;
-  const apart: readonly Dim[] = [dims[0]!, ...dims.slice(1, -1).map(() => 1), columns.length];
-  const tall = push(add.op('reshape', [rows], { dims: apart }, scope, 'lora.mask'));
-  return push(add.op('expand', [tall], { dims }, scope, 'lora.mask'));
+  // Looked up for tokens right away, since products are of matrices with a row for each.
+  const tokens = tokenDepths(add, push, depth, dims.slice(0, -1), scope);
+  const mask = push(add.op('gather', [scales, tokens], { axis: 0 }, scope, 'lora.mask'));
+  return sameDims(mask.type.dims, dims) ? mask : push(add.op('reshape', [mask], { dims }, scope, 'lora.mask'));
+}
+
+/** The depth of every token's row, one after the other: i64 [ROWS·TOKENS], the same for all updates. */
+function tokenDepths(
+  add: Additions,
+  push: (op: Op) => Value,
+  depth: Value,
+  dims: readonly Dim[],
+  scope: string,
+): Value {
+  if (dims.length === 1) return depth;
+  const apart = [dims[0]!, ...dims.slice(1).map(() => 1)];
+  const tall = push(add.op('reshape', [depth], { dims: apart }, scope, 'lora.depth'));
+  const each = push(add.op('expand', [tall], { dims }, scope, 'lora.depth'));
+  return push(add.op('reshape', [each], { dims: [multiplyDims(1, ...dims)] }, scope, 'lora.depth'));
 }
 
 function splitLast(

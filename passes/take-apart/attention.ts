@@ -86,13 +86,8 @@ export function sharesOf(builder: GraphBuilder, scores: Value, bias: Value): Val
  * that sees no key has all scores alike. One row per query of each group: f32 [BATCH, 1, GROUP · SEQUENCE, TOTAL].
  */
 export function maskBias(builder: GraphBuilder, mask: Value, group: number, dtype: 'f32' | 'f64'): Value {
-  const [batch, , sequence, total] = mask.type.dims as [Dim, Dim, Dim, Dim];
   const lowest = dtype === 'f32' ? -3.4028234663852886e38 : -Number.MAX_VALUE;
   const zero = builder.constant(dtype, 0);
   const bias = builder.add('where', [mask, zero, builder.constant(dtype, lowest)], {}, 'bias');
-  if (group === 1) return bias;
-  const apart = builder.add('reshape', [bias], { dims: [batch, 1, 1, sequence, total] }, 'bias');
-  const repeated = builder.add('expand', [apart], { dims: [batch, 1, group, sequence, total] }, 'bias.groups');
-  const dims = [batch, 1, multiplyDims(group, sequence), total];
-  return builder.add('reshape', [repeated], { dims }, 'bias.rows');
+  return group === 1 ? bias : builder.add('concat', new Array<Value>(group).fill(bias), { axis: 2 }, 'bias.rows');
 }

@@ -3,6 +3,7 @@ import type { DType } from '../../ir/dtype.ts';
 import type { Op, OpOf, Value } from '../../ir/graph.ts';
 import { InvariantError, invariant } from '../../ir/invariant.ts';
 import type { OpKind } from '../../ir/op-table.ts';
+import { sameDims } from '../../ir/tensor-type.ts';
 import { lowerLoop } from './lower-loop.ts';
 import { addCast, castTo, float, int, ints, type OnnxWriter, string } from './onnx-writer.ts';
 
@@ -87,6 +88,11 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
   low_rank_by_depth: takenApart,
 
   reshape: ({ operands, attrs, results }, { writer, name }) => {
+    const added = addedAxes(operands[0]!.type.dims, attrs.dims);
+    if (added) {
+      writer.define('Unsqueeze', [name(operands[0]!), writer.constant('i64', [added.length], added)], results);
+      return;
+    }
     const { shape, allowZero } = reshapeTo(writer, operands[0]!.type.dims, attrs.dims);
     const options = allowZero ? { attributes: { allowzero: int(1) } } : {};
     writer.define('Reshape', [name(operands[0]!), shape], results, options);
@@ -199,6 +205,19 @@ function reduction(opType: string): Lowering<'reduce_sum' | 'reduce_mean' | 'red
 /** For operations that the pass take-apart leaves in no graph of this target. */
 function takenApart({ kind }: Op): never {
   throw new InvariantError(`${kind} came to the ONNX target whole`);
+}
+
+/**
+ * The axes of size 1 that a reshape adds, where it adds those and nothing else, and Reshape would have to be told sizes
+ * that are known only when the graph runs.
+ */
+function addedAxes(from: readonly Dim[], to: readonly Dim[]): readonly number[] | undefined {
+  const added: number[] = [];
+  to.forEach((dim, axis) => {
+    if (dim === 1 && from[axis - added.length] !== 1) added.push(axis);
+  });
+  const rest = to.filter((_, axis) => !added.includes(axis));
+  return added.length > 0 && sameDims(rest, from) && from.some((dim) => typeof dim === 'string') ? added : undefined;
 }
 
 /**

@@ -108,6 +108,13 @@ const graphs: Readonly<Record<Reaching, readonly string[]>> = {
       return %a, %b, %c, %d, %e
     }`,
     `graph lowered(%x: f32[4,3]) { %a: f32[2,6] = reshape %x {dims=[2,6]} return %a }`,
+    // Axes of size 1 and nothing else: no size has to be told.
+    `graph lowered(%x: f32[batch,1,sequence]) {
+      %a: f32[1,batch,1,1,sequence,1] = reshape %x {dims=[1,batch,1,1,sequence,1]}
+      %b: f32[batch,1,1,sequence] = reshape %x {dims=[batch,1,1,sequence]}
+      %c: f32[batch,sequence] = reshape %x {dims=[batch,sequence]}
+      return %a, %b, %c
+    }`,
     `graph lowered(%x: f32[n,0]) { %a: f32[0,n,2] = reshape %x {dims=[0,n,2]} return %a }`,
   ],
   expand: [
