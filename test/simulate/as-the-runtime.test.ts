@@ -95,13 +95,13 @@ const orders: readonly RowOrder[] = ['oldest', 'deepest', 'fullest'];
 test.each(batchings)('%s: the steps of the runtime, row by row', async (batching) => {
   const random = randomNumbers(11);
   const draw = (least: number, most: number) => least + Math.floor(random() * (most - least + 1));
-  for (let i = 0; i < 48; i++) {
+  for (let i = 0; i < 84; i++) {
     const sequences = draw(1, 7);
     const workload: Workload = {
-      prompts: Array.from({ length: sequences }, () => draw(1, 20)),
-      exits: Array.from({ length: sequences }, () => Array.from({ length: draw(0, 6) }, () => draw(1, loops))),
+      prompts: Array.from({ length: sequences }, () => draw(1, 12)),
+      exits: Array.from({ length: sequences }, () => Array.from({ length: draw(0, 8) }, () => draw(1, loops))),
     };
-    const maxRows = draw(1, 5);
+    const maxRows = draw(1, 4);
     const options: Options = {
       maxRows,
       maxSequences: draw(maxRows, maxRows + 3),
