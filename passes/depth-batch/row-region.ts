@@ -10,13 +10,16 @@ export interface RowRegionOptions {
   readonly rows: RowView;
   /** What stands for hidden states of the decoder, made when asked for. */
   readonly hidden?: ReadonlyMap<Value, () => Value>;
+  /** All rows, from which the tables of rotations are taken; by default these rows make their own. */
+  readonly tables?: Region;
   readonly attend?: RegionOptions['attend'];
 }
 
 /** Copies what a decoder computes for some rows of a step: its inputs are what is known of these rows. */
-export function rowRegion(anatomy: Anatomy, { builder, rows, hidden, attend }: RowRegionOptions): Region {
+export function rowRegion(anatomy: Anatomy, { builder, rows, hidden, tables, attend }: RowRegionOptions): Region {
   const { inputs, sizes } = anatomy;
   const total = addDims(rows.past, rows.tokens);
+  const rotations = new Set(anatomy.ops.flatMap((op) => (op.kind === 'rotary' ? op.operands.slice(1) : [])));
   return region(anatomy, {
     builder,
     sizes: new Map([
@@ -27,6 +30,7 @@ export function rowRegion(anatomy: Anatomy, { builder, rows, hidden, attend }: R
     given(value) {
       const replaced = hidden?.get(value);
       if (replaced) return replaced();
+      if (tables && rotations.has(value)) return builder.inScope('rotary', () => rows.take(tables.get(value)));
       if (inputs.get(value.name) !== value) return undefined;
       if (value.name === 'attention_mask') return rows.fact('past_length') && attentionMask(builder, rows, total);
       return value.name === 'input_ids' || value.name === 'position_ids' ? rows.fact(value.name) : undefined;

@@ -47,9 +47,16 @@ export function stepGraph(anatomy: Anatomy, options: StepOptions): Graph<'folded
   };
 
   const { entering, leaving } = inputs;
+  // Rows that are listed may be none, which a table of rotations must not be.
+  const tables = rowRegion(anatomy, { builder, rows: all });
   let before: Value | undefined;
   if (entering) {
-    const prelude = rowRegion(anatomy, { builder, rows: entering.rows, attend: attendIn(boundary(entering.rows)) });
+    const prelude = rowRegion(anatomy, {
+      builder,
+      rows: entering.rows,
+      tables,
+      attend: attendIn(boundary(entering.rows)),
+    });
     const entered = prelude.get(loop!.first);
     keep(layers.prelude, prelude.get);
     before = builder.inScope('prelude', () => builder.add('put_rows', [hidden, entering.list, entered], {}, 'hidden'));
@@ -72,6 +79,7 @@ export function stepGraph(anatomy: Anatomy, options: StepOptions): Graph<'folded
     const coda = rowRegion(anatomy, {
       builder,
       rows: leaving.rows,
+      tables,
       hidden: new Map([[anatomy.last, () => builder.inScope('coda', () => leaving.rows.take(behind))]]),
       attend: attendIn(boundary(leaving.rows)),
     });
