@@ -66,7 +66,12 @@ export function describeDifference({
 
 /** Many caches become one line, that of the worst. */
 function gather(outputs: readonly OutputReport[]): readonly OutputReport[] {
-  const caches = outputs.filter(({ name }) => name.startsWith('present.'));
+  return ['present', 'propagated'].reduce(gatherBelow, outputs);
+}
+
+function gatherBelow(outputs: readonly OutputReport[], prefix: string): readonly OutputReport[] {
+  const isOne = ({ name }: OutputReport) => name.startsWith(`${prefix}.`);
+  const caches = outputs.filter(isOne);
   if (caches.length <= listed) return outputs;
   const [worst] = caches.toSorted(
     (a, b) => (b.maxRel ?? Number.POSITIVE_INFINITY) - (a.maxRel ?? Number.POSITIVE_INFINITY),
@@ -74,8 +79,8 @@ function gather(outputs: readonly OutputReport[]): readonly OutputReport[] {
   const differing = caches.filter(({ ok }) => !ok).length;
   const count = differing > 0 ? `${differing} of ${caches.length} differ` : `all ${caches.length}`;
   return [
-    ...outputs.filter(({ name }) => !name.startsWith('present.')),
-    { ...worst!, name: `present.* (${count}; worst: ${worst!.name})`, ok: differing === 0 },
+    ...outputs.filter((output) => !isOne(output)),
+    { ...worst!, name: `${prefix}.* (${count}; worst: ${worst!.name})`, ok: differing === 0 },
   ];
 }
 

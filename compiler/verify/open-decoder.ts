@@ -1,7 +1,6 @@
 import { type Result, success } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
-import { mainGraph } from '../../files/package.ts';
-import type { OpenDecoder } from './call.ts';
+import type { Decoder, OpenDecoder } from './call.ts';
 import { openNodes } from './node-decoder.ts';
 import { openOnnxRuntime } from './onnx-runtime-decoder.ts';
 
@@ -18,13 +17,13 @@ export interface Opened {
 /** In bytes. */
 const small = 2e8;
 
-/** Loads the graph of a package where it can be computed. Nothing but float32 and float16 is sure in ONNX Runtime. */
+/** Loads a graph of a package where it can be computed. Nothing but float32 and float16 is sure in ONNX Runtime. */
 export async function openDecoder(
   path: string,
+  inputs: Decoder['inputs'],
   manifest: PackageManifest,
   executor: Executor | undefined,
 ): Promise<Result<Opened>> {
-  const { inputs } = mainGraph(manifest);
   const computable = manifest.precision.compute !== 'bf16';
   if (executor === 'nodes' || (executor === undefined && !computable)) {
     const opened = await openNodes(path, inputs);

@@ -8,6 +8,8 @@ import { decodeTensor } from '../../ir/tensor-bytes.ts';
 import type { FileWeight } from '../../ir/weights.ts';
 import { foldLoop } from '../../passes/fold-loop.ts';
 import { insertExitHeads } from '../../passes/insert-exit-heads.ts';
+import type { PassContext } from '../../passes/pass.ts';
+import { propagateExits } from '../../passes/propagate-exits.ts';
 import { stackCache } from '../../passes/stack-cache.ts';
 import { buildGraph } from '../architectures/build-graph.ts';
 import type { SourceModel } from '../read/source-model.ts';
@@ -20,6 +22,8 @@ export interface SourceDecoders {
   readonly after: (loops: number) => Decoder;
   /** The whole model with its exits: the interface and the meaning of the loop form. */
   readonly withExits: () => Decoder;
+  /** What exit states leave at the depths that they skip: the interface of propagate.onnx. */
+  readonly propagate: () => Decoder;
 }
 
 export interface SourceDecoderOptions {
@@ -30,7 +34,7 @@ export interface SourceDecoderOptions {
 /** Every weight is evaluated once, however many loops are asked for. */
 export function sourceDecoders(model: SourceModel, { weightsOffBy = 0 }: SourceDecoderOptions = {}): SourceDecoders {
   const cache: WeightCache = new Map();
-  const decoders = new Map<number | 'exits', Decoder>();
+  const decoders = new Map<number | string, Decoder>();
   const readWeight = ({ file, tensor, dtype, dims, offset, length }: FileWeight): Tensor => {
     const bytes = readTensorSync(join(model.folder, file), { offset, length });
     const values = decodeTensor(dtype, bytes);
@@ -41,14 +45,16 @@ export function sourceDecoders(model: SourceModel, { weightsOffBy = 0 }: SourceD
     inputs: graph.inputs.map(({ name, type }) => ({ name, dtype: type.dtype, dims: type.dims })),
     run: createInterpreter(graph, { readWeight, cache }).run,
   });
-  const once = (loops: number | 'exits', make: () => Graph): Decoder => {
-    const decoder = decoders.get(loops) ?? decoderOf(make());
-    decoders.set(loops, decoder);
+  const once = (key: number | string, make: () => Graph): Decoder => {
+    const decoder = decoders.get(key) ?? decoderOf(make());
+    decoders.set(key, decoder);
     return decoder;
   };
   return {
     after: (loops) => once(loops, () => buildGraph({ ...model, recursion: { ...model.recursion, loops } })),
     withExits: () => once('exits', () => graphWithExits(model)),
+    propagate: () =>
+      once('propagate', () => propagateExits(model.recursion).run(foldLoop.run(buildGraph(model), quiet), quiet)),
   };
 }
 
@@ -57,11 +63,12 @@ function moveAtRandom(values: Float64Array, by: number, name: string): void {
   for (let i = 0; i < values.length; i++) values[i] = values[i]! * (1 + by * (2 * random() - 1));
 }
 
+const quiet: PassContext = { note: () => {} };
+
 /** The model with its loop and its exits, as the loop form starts from it. */
 function graphWithExits(model: SourceModel): Graph {
   const { recursion, exits } = model;
-  const context = { note: () => {} };
-  const stacked = stackCache(recursion).run(foldLoop.run(buildGraph(model), context), context);
+  const stacked = stackCache(recursion).run(foldLoop.run(buildGraph(model), quiet), quiet);
   const { after = [], confidence = 'top1' } = exits ?? {};
-  return insertExitHeads({ mode: 'in-loop', after, confidence }).run(stacked, context);
+  return insertExitHeads({ mode: 'in-loop', after, confidence }).run(stacked, quiet);
 }

@@ -9,9 +9,11 @@ import type { SourceModel } from '../read/source-model.ts';
 import type { Decoder, OnRun } from './call.ts';
 import { type Executor, openDecoder } from './open-decoder.ts';
 import { readReference } from './read-reference.ts';
+import { loopView, stepDecoder } from './step-decoder.ts';
 import { createTally, type Tally } from './tally.ts';
 import { verifyAgainstModel } from './verify-against-model.ts';
 import { verifyAgainstReference } from './verify-against-reference.ts';
+import { verifyPropagate } from './verify-propagate.ts';
 import type { VerifyReport } from './verify-report.ts';
 
 export interface VerifyOptions {
@@ -54,27 +56,33 @@ async function verify(folder: string, options: VerifyOptions): Promise<Result<Ve
   if (!sizes.ok) return sizes;
   // A file that was altered is a finding, like a number that differs, and does not keep from comparing numbers.
   const altered = (await readPackage(folder, signal ? { signal } : {})).diagnostics;
-  const pack = sizes.value;
-  const { manifest } = pack;
-  if (manifest.form === 'depth-batched') {
-    const message = `This is a package of the form "${manifest.form}"; this version verifies "unrolled" and "loop".`;
-    return failure({ severity: 'error', code: 'unsupported-form', location: { file: folder }, message });
-  }
+  const { manifest } = sizes.value;
+  const steps = manifest.form === 'depth-batched';
+  const pack = steps ? { ...sizes.value, manifest: loopView(manifest) } : sizes.value;
   const judge = await findJudge(folder, pack, options);
   if (!judge.ok) return judge;
-  const opened = await openDecoder(join(pack.folder, mainGraph(manifest).file), manifest, options.executor);
+  const { file, inputs } = mainGraph(manifest);
+  const opened = await openDecoder(join(pack.folder, file), inputs, manifest, options.executor);
   if (!opened.ok) {
     return isFinding(altered, opened.diagnostics)
       ? success(refusedReport(judge.value), [...altered, ...opened.diagnostics])
       : opened;
   }
-  const { decoder, executedBy } = opened.value;
+  const { executedBy } = opened.value;
+  const decoder = steps ? stepDecoder(opened.value.decoder, manifest) : opened.value.decoder;
   const tally = createTally();
   let notes: readonly Diagnostic[];
+  const onRun: OnRun = (step, done, total) =>
+    onProgress?.({ step, ...(done !== undefined && total !== undefined && { done, total }) });
   try {
-    notes = await judge.value.compare(decoder, tally, (step, done, total) =>
-      onProgress?.({ step, ...(done !== undefined && total !== undefined && { done, total }) }),
-    );
+    notes = await judge.value.compare(decoder, tally, onRun);
+    const { model } = judge.value;
+    const { seed = 0, executor } = options;
+    if (model) {
+      const { folder: at } = pack;
+      const propagated = await verifyPropagate({ folder: at, manifest, model, seed, executor, tally, onRun });
+      if (!propagated.ok) return propagated;
+    }
   } catch (error) {
     if (!(error instanceof RuntimeFailure) || !isFinding(altered, [error.diagnostic])) throw error;
     return success(refusedReport(judge.value), [...altered, error.diagnostic]);
@@ -101,6 +109,8 @@ function isFinding(altered: readonly Diagnostic[], problems: readonly Diagnostic
 /** What a package is compared with. */
 interface Judge {
   readonly against: string;
+  /** The model itself, where it is what the package is compared with. */
+  readonly model?: SourceModel;
   readonly compare: (decoder: Decoder, tally: Tally, onRun: OnRun) => Promise<readonly Diagnostic[]>;
 }
 
@@ -133,6 +143,7 @@ async function findJudge(folder: string, pack: Package, options: VerifyOptions):
   const named = options.model === undefined ? 'the model in the package' : `"${options.model}"`;
   return success({
     against: `Compared with ${named}, computed in float64 on random tokens (seed ${seed}).`,
+    model,
     compare: (decoder, tally, onRun) => verifyAgainstModel({ manifest, decoder, model, seed, tally, onRun, signal }),
   });
 }

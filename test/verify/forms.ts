@@ -25,6 +25,13 @@ const forms: Readonly<Record<string, Partial<CompileOptions>>> = {
   'unrolled, LoRA baked, weights written': { exitLogits: true, lora: 'bake', writeWeights: true },
   loop: { form: 'loop' },
   'loop, LoRA concatenated': { form: 'loop', lora: 'concatenate' },
+  'depth-batched': { form: 'depth-batched' },
+  'depth-batched, three attention groups, LoRA looked up': {
+    form: 'depth-batched',
+    attentionGroups: 3,
+    pageSize: 16,
+    lora: 'gather',
+  },
 };
 
 async function compiled(name: string, options: Partial<CompileOptions>): Promise<string> {

@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import { failure, type Result, success } from '../../files/diagnostics.ts';
+import { type PackageManifest, propagateGraphName } from '../../files/manifest.ts';
+import { makeTensor } from '../../ir/interpret/tensor.ts';
+import type { SourceModel } from '../read/source-model.ts';
+import { cacheKinds } from './cache-entries.ts';
+import type { OnRun } from './call.ts';
+import { type Executor, openDecoder } from './open-decoder.ts';
+import { randomStream } from './random-stream.ts';
+import { sourceDecoders } from './source-decoder.ts';
+import type { Tally } from './tally.ts';
+import { estimateTolerance } from './tolerance.ts';
+
+export interface VerifyPropagateOptions {
+  /** Of the package, absolute. */
+  readonly folder: string;
+  readonly manifest: PackageManifest;
+  readonly model: SourceModel;
+  readonly seed: number;
+  readonly executor: Executor | undefined;
+  readonly tally: Tally;
+  readonly onRun: OnRun;
+}
+
+/**
+ * Compares propagate.onnx, which fills in keys and values of skipped depths, with the model in float64, on random states
+ * at every depth. Does nothing for a package without.
+ */
+export async function verifyPropagate(options: VerifyPropagateOptions): Promise<Result<void>> {
+  const { folder, manifest, model, tally, onRun } = options;
+  const graph = manifest.graphs[propagateGraphName];
+  if (graph === undefined) return success(undefined);
+  onRun(propagateGraphName);
+  const opened = await openDecoder(join(folder, propagateGraphName), graph.inputs, manifest, options.executor);
+  if (!opened.ok) return failure(...opened.diagnostics);
+  const { decoder } = opened.value;
+  try {
+    const random = randomStream(options.seed);
+    const count = 2 * manifest.recursion.loops;
+    const hidden = graph.inputs.find(({ name }) => name === 'hidden')!;
+    const width = Number(hidden.dims.at(-1));
+    const integers = (of: (i: number) => number) =>
+      makeTensor(
+        'i64',
+        [count],
+        Float64Array.from({ length: count }, (_, i) => of(i)),
+      );
+    const feeds = new Map([
+      [
+        'hidden',
+        makeTensor(
+          hidden.dtype,
+          [count, width],
+          Float64Array.from({ length: count * width }, () => Math.fround(4 * random() - 2)),
+        ),
+      ],
+      ['depth', integers((i) => i % manifest.recursion.loops)],
+      ['position_ids', integers((i) => (i * 7) % model.spec.maxPositions)],
+    ]);
+    // The model itself is in float32 or more, whatever the package computes in.
+    const states = { ...feeds.get('hidden')!, dtype: 'f32' as const };
+    const expected = await sourceDecoders(model)
+      .propagate()
+      .run(new Map([...feeds, ['hidden', states]]));
+    const actual = await decoder.run(feeds);
+    const tolerance = estimateTolerance(manifest);
+    for (const { part, layer } of manifest.cache.layers) {
+      if (part !== 'block') continue;
+      for (const kind of cacheKinds) {
+        const name = `new_${kind}.${layer}`;
+        const output = `propagated.${layer}.${kind}`;
+        tally.add({
+          output,
+          run: propagateGraphName,
+          actual: actual.get(name) ?? makeTensor('f32', [0]),
+          expected: expected.get(name)!,
+          axes: ['state', 'head', 'dimension'],
+          counts: () => true,
+          tolerance: tolerance(output),
+        });
+      }
+    }
+  } finally {
+    await decoder.close();
+  }
+  return success(undefined);
+}
