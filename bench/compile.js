@@ -25,6 +25,7 @@ if (!existsSync(join(model, 'model.json'))) makeTinyLlama(model, Number(values.l
 const checkpoint = statSync(join(model, 'model.safetensors')).size;
 
 const variants = [
+  ['depth-batched', '--form', 'depth-batched'],
   ['unrolled', '--form', 'unrolled'],
   ['unrolled, ort dialect', '--form', 'unrolled', '--dialect', 'ort'],
   ['loop', '--form', 'loop'],

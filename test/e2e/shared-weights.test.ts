@@ -39,6 +39,8 @@ const linking: readonly How[] = (
   { precision, dialect, form: 'unrolled', lora: 'concatenate' },
   { precision, dialect, form: 'loop', lora: 'keep' },
   { precision, dialect, form: 'loop', lora: 'concatenate' },
+  { precision, dialect, form: 'depth-batched', lora: 'gather' },
+  { precision, dialect, form: 'depth-batched', lora: 'concatenate' },
 ]);
 
 interface Weights {
@@ -46,20 +48,27 @@ interface Weights {
   /** Of the graph and of all graphs inside it, loops' bodies. */
   readonly initializers: readonly OnnxTensor[];
   readonly generated: SafetensorsFile | undefined;
+  /** Of the graph beside the main one, if there is one. */
+  readonly beside: readonly OnnxTensor[];
 }
 
 async function weightsOf(model: string, how: How): Promise<Weights> {
   const out = await compiled({ model, out: join(folder, 'package'), verifyEach: false, ...how });
-  const decoded = decodeModel(readFileSync(join(out, 'model.onnx')), 'model.onnx');
+  const tensorsOf = (name: string): readonly OnnxTensor[] => {
+    const decoded = decodeModel(readFileSync(join(out, name)), name);
+    if (!decoded.ok) return expect.fail(`${name} cannot be read`);
+    return graphsOf(decoded.value.graph).flatMap((graph) => [...graph.initializers, ...constants(graph)]);
+  };
   const source = await readModel(model);
-  if (!decoded.ok || !source.ok) expect.fail('what was compiled cannot be read');
+  if (!source.ok) return expect.fail('the model cannot be read');
   const path = join(out, 'generated.safetensors');
   const generated = existsSync(path) ? await readSafetensors(path, { path, shown: path }) : undefined;
   if (generated?.ok === false) expect.fail(JSON.stringify(generated.diagnostics));
   return {
     source: source.value,
-    initializers: graphsOf(decoded.value.graph).flatMap((graph) => [...graph.initializers, ...constants(graph)]),
+    initializers: tensorsOf(how.form === 'depth-batched' ? 'step.onnx' : 'model.onnx'),
     generated: generated?.value,
+    beside: existsSync(join(out, 'propagate.onnx')) ? tensorsOf('propagate.onnx') : [],
   };
 }
 
@@ -92,10 +101,11 @@ function stored({ tensors }: SourceModel, takes: (name: string) => boolean = () 
 }
 
 /** Fails unless every tensor of the checkpoint is one initializer, whole, and nothing else of size is anywhere. */
-function expectLinkedOnce({ source, initializers, generated }: Weights): void {
+function expectLinkedOnce({ source, initializers, generated, beside }: Weights): void {
   expect(initializers.flatMap(external).sort()).toEqual(stored(source).toSorted());
+  expect(stored(source)).toEqual(expect.arrayContaining([...beside.flatMap(external)]));
   expect(generated).toBeUndefined();
-  for (const { name, data } of initializers) {
+  for (const { name, data } of [...initializers, ...beside]) {
     if (data.kind === 'inline') expect(data.bytes.length, name).toBeLessThanOrEqual(4096);
   }
 }
@@ -132,8 +142,10 @@ describe.each(referenceNames)('%s', (name) => {
     { form: 'unrolled', dialect: 'ort', precision: 'bf16' },
     { form: 'loop', dialect: 'ort', precision: 'f32' },
     { form: 'loop', dialect: 'portable', precision: 'f16' },
+    { form: 'depth-batched', dialect: 'portable', precision: 'f32' },
+    { form: 'depth-batched', dialect: 'ort', precision: 'f16' },
   ] as const)('when weights are written, each is written once: %o', async (how) => {
-    const { source, initializers, generated } = await weightsOf(modelFolder(name), {
+    const { source, initializers, generated, beside } = await weightsOf(modelFolder(name), {
       ...how,
       lora: 'keep',
       writeWeights: true,
@@ -142,6 +154,7 @@ describe.each(referenceNames)('%s', (name) => {
     const used = initializers.flatMap(external);
     expect(used.filter((line) => !line.startsWith('generated.safetensors '))).toEqual([]);
     expect(used).toHaveLength(generated.tensors.size);
+    expect(used).toEqual(expect.arrayContaining([...beside.flatMap(external)]));
     expect(new Set(used).size).toBe(used.length);
     const elements = (shape: readonly number[]) => shape.reduce((product, dim) => product * dim, 1);
     const matrices = [...generated.tensors.values()].filter(({ shape }) => elements(shape) > 256);
