@@ -70,9 +70,8 @@ export async function measureRun(options: MeasureOptions): Promise<BenchRun> {
 }
 
 function variantPlans({ workload, threshold }: MeasureOptions, loops: number): readonly VariantPlan[] {
-  const byThreshold = (): ExitRule => ({ kind: 'threshold', threshold: threshold ?? 1 });
   const traced = workload.some(({ exits }) => exits !== undefined);
-  const exit = ({ exits }: WorkItem): ExitRule => (exits === undefined ? byThreshold() : { kind: 'trace', exits });
+  const exit = (item: WorkItem) => exitOf(item, threshold);
   const plans: VariantPlan[] = [
     {
       kind: 'full-depth',
@@ -86,9 +85,19 @@ function variantPlans({ workload, threshold }: MeasureOptions, loops: number): r
   ];
   if (traced && threshold !== undefined) {
     const label = `depth-wise, threshold ${threshold.toPrecision(3)}`;
-    plans.push({ kind: 'depth-wise-threshold', label, batching: 'depth-wise', exit: byThreshold });
+    plans.push({
+      kind: 'depth-wise-threshold',
+      label,
+      batching: 'depth-wise',
+      exit: (item) => exitOf({ ...item, exits: undefined }, threshold),
+    });
   }
   return plans;
+}
+
+/** By its trace if it has one, else by the threshold. */
+export function exitOf({ exits }: WorkItem, threshold: number | undefined): ExitRule {
+  return exits === undefined ? { kind: 'threshold', threshold: threshold ?? 1 } : { kind: 'trace', exits };
 }
 
 /** Undefined while the scheduler had no step with all its rows. */
