@@ -1,18 +1,15 @@
 import type { Engine } from '../runtime/engine.ts';
 import { chatBody, chatMessages } from './chat-body.ts';
 import type { ChatTemplate } from './chat-template.ts';
-import { makePlan, type Plan, tooManyChoices } from './plan.ts';
+import { makePlan, type Plan, type PlanOptions, tooManyChoices } from './plan.ts';
 import { readBody } from './read-body.ts';
 import { badRequest, type Refusal, refused, type Served } from './refusal.ts';
 
-/**
- * Reads the body of `POST /v1/chat/completions`.
- * @param maxChoices texts that one request may ask for
- */
+/** Reads the body of `POST /v1/chat/completions`. */
 export function chatPlan(
   engine: Engine,
   template: ChatTemplate | undefined,
-  maxChoices: number,
+  options: PlanOptions,
   body: unknown,
 ): Served<Plan> {
   const { tokenizer } = engine;
@@ -20,7 +17,7 @@ export function chatPlan(
   const read = readBody(body, chatBody);
   if (!read.ok) return read;
   const fields = read.value;
-  const many = tooManyChoices(1, fields.n, maxChoices);
+  const many = tooManyChoices(1, fields.n, options.maxChoices);
   if (many !== undefined) return refused(badRequest(many));
   const rendered = template(chatMessages(fields));
   if (!rendered.ok) {
@@ -28,7 +25,7 @@ export function chatPlan(
     return refused(badRequest({ message, param: 'messages', code: 'invalid_messages' }));
   }
   const prompt = { tokens: tokenizer.encode(rendered.text, 'none'), echo: '', param: 'messages' };
-  return makePlan(engine, fields, [prompt], fields.max_completion_tokens ?? fields.max_tokens ?? undefined);
+  return makePlan(engine, fields, [prompt], fields.max_completion_tokens ?? fields.max_tokens ?? undefined, options);
 }
 
 function noChat({ manifest, tokenizer }: Engine): Refusal {

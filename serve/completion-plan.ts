@@ -1,22 +1,19 @@
 import type { Engine } from '../runtime/engine.ts';
 import { completionBody, type Prompt } from './completion-body.ts';
-import { makePlan, type Plan, type TokenPrompt, tooManyChoices } from './plan.ts';
+import { makePlan, type Plan, type PlanOptions, type TokenPrompt, tooManyChoices } from './plan.ts';
 import { readBody } from './read-body.ts';
 import { badRequest, type Problem, refused, type Served } from './refusal.ts';
 
 /** New tokens when nobody says how many: OpenAI's number. */
 const defaultTokens = 16;
 
-/**
- * Reads the body of `POST /v1/completions`.
- * @param maxChoices texts that one request may ask for
- */
-export function completionPlan(engine: Engine, maxChoices: number, body: unknown): Served<Plan> {
+/** Reads the body of `POST /v1/completions`. */
+export function completionPlan(engine: Engine, options: PlanOptions, body: unknown): Served<Plan> {
   const read = readBody(body, completionBody);
   if (!read.ok) return read;
   const fields = read.value;
   // First of all: what follows takes time and space for every one of them.
-  const many = tooManyChoices(fields.prompt.length, fields.n, maxChoices);
+  const many = tooManyChoices(fields.prompt.length, fields.n, options.maxChoices);
   if (many !== undefined) return refused(badRequest(many));
   const problems = ownProblems(engine, fields);
   const [first, ...others] = problems;
@@ -24,7 +21,7 @@ export function completionPlan(engine: Engine, maxChoices: number, body: unknown
   const prompts = fields.prompt.map((prompt, i) =>
     tokenPrompt(engine, prompt, fields.echo ?? false, fields.prompt.length === 1 ? 'prompt' : `prompt[${i}]`),
   );
-  return makePlan(engine, fields, prompts, fields.max_tokens ?? defaultTokens);
+  return makePlan(engine, fields, prompts, fields.max_tokens ?? defaultTokens, options);
 }
 
 function ownProblems(

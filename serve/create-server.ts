@@ -11,6 +11,7 @@ import { completionPlan } from './completion-plan.ts';
 import { eventStream } from './event-stream.ts';
 import { type Exchange, exchanges } from './exchanges.ts';
 import { hostName, isLoopback, urlHost } from './loopback.ts';
+import type { PlanOptions } from './plan.ts';
 import { errorDocument, overloaded, type Refusal, stopping } from './refusal.ts';
 import { refusalOfError, unknownUrl } from './routing-refusals.ts';
 import { metricsType, serverMetrics } from './server-metrics.ts';
@@ -34,6 +35,7 @@ export interface Server {
 export function createServer(engine: Engine, version: string, options: ServerOptions = {}): Server {
   const settings = withDefaults(options, engine.limits.maxSequences);
   const room = engine.limits.maxSequences + settings.maxQueue;
+  const planOptions: PlanOptions = { maxChoices: room, exit: settings.exit };
   const metrics = serverMetrics(engine, version);
   const unsubscribe = engine.onStep(metrics.step);
   const created = Math.floor(Date.now() / 1000);
@@ -125,8 +127,8 @@ export function createServer(engine: Engine, version: string, options: ServerOpt
       const exchange = ofRequest.get(request)!;
       const plan =
         endpoint === 'chat'
-          ? chatPlan(engine, settings.chatTemplate, room, request.body)
-          : completionPlan(engine, room, request.body);
+          ? chatPlan(engine, settings.chatTemplate, planOptions, request.body)
+          : completionPlan(engine, planOptions, request.body);
       if (!plan.ok) return refuse(request, reply, plan.refusal);
       const { tokenIds, includeUsage, choices, stream } = plan.value;
       if (!exchange.reserve(choices.length)) return refuse(request, reply, overloaded('The queue is full.'));

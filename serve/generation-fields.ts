@@ -35,6 +35,7 @@ export const generationFields = {
   top_k: z.int().min(1).nullish(),
   exit_threshold: z.number().nullish(),
   exit_at: z.int().min(1).nullish(),
+  mean_loops: z.number().min(1).nullish(),
   ignore_eos: z.boolean().nullish(),
   /** Puts token ids and the loop behind which each was chosen into the answer. */
   return_token_ids: z.boolean().nullish(),

@@ -36,6 +36,14 @@ export interface TokenPrompt {
   readonly param: string;
 }
 
+/** What every request is read with. */
+export interface PlanOptions {
+  /** Texts that one request may ask for. */
+  readonly maxChoices: number;
+  /** For requests that say nothing of it; undefined: the model's own threshold. */
+  readonly exit?: ExitRule | undefined;
+}
+
 /**
  * @param prompts at least one
  * @param maxTokens new tokens a choice; undefined: as many as there is room for
@@ -45,6 +53,7 @@ export function makePlan(
   fields: GenerationFields,
   prompts: readonly TokenPrompt[],
   maxTokens: number | undefined,
+  defaults: PlanOptions,
 ): Served<Plan> {
   const problems: readonly Problem[] = [
     ...modelProblems(fields.model, manifest.name),
@@ -59,7 +68,7 @@ export function makePlan(
   const n = fields.n ?? 1;
   // Without a seed every answer is another one.
   const seed = fields.seed ?? randomInt(2 ** 47);
-  const exit = exitRule(fields);
+  const exit = exitRule(fields) ?? defaults.exit;
   const choices = prompts.flatMap(({ tokens, echo }, i) =>
     Array.from({ length: n }, (_, j): ChoicePlan => {
       const index = i * n + j;
@@ -105,8 +114,12 @@ function fieldProblems(fields: GenerationFields, loops: number, hasText: boolean
   if (fields.stream_options && !fields.stream) {
     wrong('stream_options', '"stream_options" goes with "stream": true only.');
   }
-  if (typeof fields.exit_at === 'number' && typeof fields.exit_threshold === 'number') {
-    wrong('exit_at', '"exit_threshold" and "exit_at" do not go together: either decides alone.');
+  const rules = (['exit_threshold', 'exit_at', 'mean_loops'] as const).filter(
+    (name) => typeof fields[name] === 'number',
+  );
+  if (rules.length > 1) {
+    const names = rules.map((name) => `"${name}"`).join(' and ');
+    wrong(rules[1]!, `${names} do not go together: each decides alone.`);
   }
   if ((fields.exit_at ?? 1) > loops) {
     wrong('exit_at', `There is no loop ${fields.exit_at} to exit at; the model has loops 1 to ${loops}.`);
@@ -153,8 +166,10 @@ function sampling(fields: GenerationFields, seed: number): Sampling {
   return { kind: 'sample', temperature, topP, seed, ...(fields.top_k == null ? {} : { topK: fields.top_k }) };
 }
 
-function exitRule({ exit_threshold: threshold, exit_at: loop }: GenerationFields): ExitRule | undefined {
+function exitRule(fields: GenerationFields): ExitRule | undefined {
+  const { exit_threshold: threshold, exit_at: loop, mean_loops: meanLoops } = fields;
   if (typeof loop === 'number') return { kind: 'fixed', loop };
+  if (typeof meanLoops === 'number') return { kind: 'budget', meanLoops };
   if (typeof threshold === 'number') return { kind: 'threshold', threshold };
   return undefined;
 }

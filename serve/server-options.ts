@@ -1,9 +1,12 @@
+import type { ExitRule } from '../runtime/depth-batched/request.ts';
 import type { ChatTemplate } from './chat-template.ts';
 
 /** How a server behaves. Times are milliseconds. */
 export interface ServerOptions {
   /** Undefined: no `/v1/chat/completions`. */
   readonly chatTemplate?: ChatTemplate | undefined;
+  /** Where tokens of requests that say nothing of it leave; by default by the model's own threshold. */
+  readonly exit?: ExitRule | undefined;
   /** Sequences that may wait for their turn; more are refused with 429. By default 128. */
   readonly maxQueue?: number;
   /** Bytes of a request's body at most; by default 1 MiB. */
@@ -51,6 +54,7 @@ export function withDefaults(options: ServerOptions, maxSequences: number): Requ
   const maxQueue = options.maxQueue ?? 128;
   return {
     chatTemplate: options.chatTemplate,
+    exit: options.exit,
     maxQueue,
     maxBody: options.maxBody ?? 2 ** 20,
     requestTime: options.requestTime ?? 600_000,

@@ -3,12 +3,13 @@ import { compileCommand } from './compile.ts';
 import type { Host } from './host.ts';
 import { inspectCommand } from './inspect.ts';
 import { runCommand } from './run.ts';
+import { serveCommand } from './serve.ts';
 import { simulateCommand } from './simulate.ts';
 import type { StartCommand } from './start-command.ts';
 import { verifyCommand } from './verify.ts';
 
 /** Every command, in the order of the help. */
-export const commandNames: readonly string[] = ['compile', 'run', 'verify', 'inspect', 'simulate'];
+export const commandNames: readonly string[] = ['compile', 'run', 'serve', 'verify', 'inspect', 'simulate'];
 
 /** The whole command line of rtc. Parsing throws what `usageErrorOf` understands; only help is printed. */
 export function createProgram(version: string, host: Host, start: StartCommand): Command {
@@ -28,7 +29,7 @@ Examples:
 "rtc help compile" tells more. Exit codes: 0 done, 1 the input has problems, 2 wrong usage, 3 verification failed,
 4 ONNX Runtime is missing or failed, 130 interrupted.`,
     );
-  for (const make of [compileCommand, runCommand, verifyCommand, inspectCommand, simulateCommand]) {
+  for (const make of [compileCommand, runCommand, serveCommand, verifyCommand, inspectCommand, simulateCommand]) {
     program.addCommand(
       make(start)
         .option('--json', 'print one JSON document on stdout, all else on stderr')

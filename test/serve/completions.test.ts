@@ -39,6 +39,7 @@ describe('POST /v1/completions', () => {
       { sampling: { kind: 'sample', temperature: 0.5, topP: 0.9, topK: 3, seed: 7 } },
     ],
     [{ exit_threshold: 0.7 }, { exit: { kind: 'threshold', threshold: 0.7 } }],
+    [{ mean_loops: 1.5 }, { exit: { kind: 'budget', meanLoops: 1.5 } }],
     [{ exit_at: 2 }, { exit: { kind: 'fixed', loop: 2 } }],
     [{ ignore_eos: true }, { ignoreEos: true }],
     [{ ignore_eos: null, top_k: null, exit_at: null }, { ignoreEos: false }],
@@ -50,6 +51,16 @@ describe('POST /v1/completions', () => {
     expect(status).toBe(200);
     expect(engine.submitted).toEqual([expect.objectContaining({ prompt: [97], ...request })]);
     expect(engine.submitted[0]!.exit).toEqual(Reflect.get(request, 'exit'));
+  });
+
+  test('a server may have an exit rule of its own for requests without one', async () => {
+    const { engine, post } = await serving({}, { exit: { kind: 'threshold', threshold: 0.5 } });
+    await post('/v1/completions', { prompt: 'a' });
+    await post('/v1/completions', { prompt: 'a', exit_at: 1 });
+    expect(engine.submitted.map(({ exit }) => exit)).toEqual([
+      { kind: 'threshold', threshold: 0.5 },
+      { kind: 'fixed', loop: 1 },
+    ]);
   });
 
   test.each<[string, unknown, readonly (readonly number[])[]]>([
