@@ -59,14 +59,13 @@ export async function connectEngine(
         return opened(failure(...message.diagnostics));
       case 'rejected':
         return leave(message.id)?.fail(new RuntimeFailure(message.diagnostics[0]!));
-      case 'step': {
+      case 'steps': {
         for (const token of unpackTokens(message.tokens)) {
           const feed = token.finished === undefined ? requests.get(token.request)?.feed : leave(token.request);
           feed?.push(token);
         }
         for (const { request, reason } of message.ended) leave(request)?.end(reason);
-        const { report } = message;
-        if (report !== undefined) for (const listener of [...listeners]) listener(report);
+        for (const report of message.reports ?? []) for (const listener of [...listeners]) listener(report);
         return;
       }
       case 'state':

@@ -19,21 +19,21 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly diagnostics: readonly Diagnostic[] }
   /** A request that could never be served. */
   | { readonly kind: 'rejected'; readonly id: number; readonly diagnostics: readonly Diagnostic[] }
-  | StepMessage
+  | StepsMessage
   | { readonly kind: 'state'; readonly question: number; readonly state: CoreState }
   /** The worker gave up. `error` is there when that is a bug and no fault of the machine's or the input's. */
   | { readonly kind: 'failed'; readonly diagnostic: Diagnostic; readonly error?: unknown }
   /** Once, last: everything is freed. */
   | { readonly kind: 'closed' };
 
-/** What came of a step, if anything did. */
-export interface StepMessage {
-  readonly kind: 'step';
+/** What came of one or several steps, if anything did. */
+export interface StepsMessage {
+  readonly kind: 'steps';
   /** See {@link packTokens}. */
   readonly tokens: readonly number[];
   readonly ended: StepReport['ended'];
   /** Only when somebody listens. */
-  readonly report?: StepReport;
+  readonly reports?: readonly StepReport[];
 }
 
 const fields = 6;

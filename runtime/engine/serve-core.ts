@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
-import type { Core, StepReport } from '../depth-batched/core.ts';
+import type { Core, StepReport, TokenEvent } from '../depth-batched/core.ts';
 import type { Gate } from './gate.ts';
 import { type FromWorker, packTokens, type ToWorker } from './messages.ts';
 
@@ -18,7 +18,8 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
     wake();
   };
   let reports = false;
-  let questions: number[] = [];
+  const questions: number[] = [];
+  const news = gatherNews(post);
   /** False: close. */
   const obey = (message: ToWorker): boolean => {
     switch (message.kind) {
@@ -48,25 +49,44 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
       for (const message of mail.splice(0)) if (!obey(message)) return;
       if (!gate.enter()) await new Promise(() => {});
       const report = await core.step().finally(gate.leave);
+      if (report !== undefined) news.add(report, reports);
+      if (report === undefined || questions.length > 0 || news.isDue()) news.post();
       // Behind the step, so that requests which were cancelled before the question are not in the answer.
-      for (const question of questions) post({ kind: 'state', question, state: core.state() });
-      questions = [];
-      if (report !== undefined) {
-        tell(report);
-      } else if (mail.length === 0) {
+      for (const question of questions.splice(0)) post({ kind: 'state', question, state: core.state() });
+      if (report === undefined && mail.length === 0) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
       }
     }
   } finally {
+    news.post();
     port.off('message', onMessage);
   }
+}
 
-  function tell(report: StepReport): void {
-    if (reports || report.tokens.length > 0 || report.ended.length > 0) {
-      const { tokens, ended } = report;
-      post({ kind: 'step', tokens: packTokens(tokens), ended, ...(reports ? { report } : {}) });
-    }
-  }
+/** A message costs some 30 us here and wakes the other thread: a model with shorter steps tells of several at once. */
+const interval = 2;
+
+/** What came of steps and was not told yet. */
+function gatherNews(tell: (message: FromWorker) => void) {
+  let tokens: TokenEvent[] = [];
+  let ended: StepReport['ended'][number][] = [];
+  let reports: StepReport[] = [];
+  let told = performance.now();
+  return {
+    add: (report: StepReport, whole: boolean) => {
+      tokens.push(...report.tokens);
+      ended.push(...report.ended);
+      if (whole) reports.push(report);
+    },
+    /** Long steps are always due. */
+    isDue: () => performance.now() - told >= interval,
+    post: () => {
+      if (tokens.length + ended.length + reports.length === 0) return;
+      tell({ kind: 'steps', tokens: packTokens(tokens), ended, ...(reports.length === 0 ? {} : { reports }) });
+      [tokens, ended, reports] = [[], [], []];
+      told = performance.now();
+    },
+  };
 }
