@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { models, rtc } from './rtc.ts';
+import { importFirst, models, rtc } from './rtc.ts';
 import { runHere } from './run-here.ts';
 
 let scratch: string;
@@ -81,8 +82,8 @@ describe('what cannot be served is a diagnostic', () => {
 });
 
 /** Starts `rtc serve` in a process of its own, on any port, and waits until it says where. */
-async function serve(args: readonly string[]) {
-  const started = rtc(['serve', kjv, '--port', '0', '--threads', '1', '--json', ...args]);
+async function serve(args: readonly string[], env: object = {}) {
+  const started = rtc(['serve', kjv, '--port', '0', '--threads', '1', '--json', ...args], { env });
   onTestFinished(() => {
     started.kill('SIGKILL');
   });
@@ -156,4 +157,25 @@ describe('a server in a process of its own', () => {
     const { exitCode, stderr } = await started;
     expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '' });
   });
+});
+
+test('when ONNX Runtime fails, requests are told, and the server ends with its exit code', async () => {
+  const runtime = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const env = importFirst(`
+      import { createRequire } from 'node:module';
+      const { InferenceSession } = createRequire(${JSON.stringify(runtime)})(${JSON.stringify(runtime)});
+      const run = InferenceSession.prototype.run;
+      let calls = 0;
+      InferenceSession.prototype.run = function (...args) {
+        if (++calls > 5) throw new Error('the moon is full');
+        return run.apply(this, args);
+      };`);
+  const { started, post } = await serve([], env);
+  const answer = await post(long);
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ error: { message: expect.stringContaining('the moon is full') } });
+  const { exitCode, stderr } = await started;
+  expect(exitCode).toBe(4);
+  expect(stderr).toMatch(/^error onnxruntime-failed[\s\S]*the moon is full/m);
+  expect(stderr).not.toMatch(/^\s+at /m);
 });

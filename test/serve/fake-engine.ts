@@ -32,7 +32,7 @@ export interface FakeEngine extends Engine {
   readonly fail: () => void;
 }
 
-const failureDiagnostic: Diagnostic = { severity: 'error', code: 'onnx-runtime-failed', message: 'The fake failed.' };
+const failureDiagnostic: Diagnostic = { severity: 'error', code: 'onnxruntime-failed', message: 'The fake failed.' };
 
 export function fakeEngine(options: FakeOptions = {}): FakeEngine {
   const {
