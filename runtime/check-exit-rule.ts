@@ -9,7 +9,8 @@ export function checkExitRule(rule: ExitRule, loops: number): readonly Diagnosti
     problem('bad-option', `There is no loop ${loop} to exit at; the model has loops 1 to ${loops}.`);
   switch (rule.kind) {
     case 'threshold':
-      return Number.isNaN(rule.threshold) ? [problem('bad-option', 'The exit threshold is not a number.')] : [];
+      // Any number says something, and NaN too: nobody leaves.
+      return [];
     case 'fixed':
       return isLoop(rule.loop) ? [] : [noLoop(rule.loop)];
     case 'trace':

@@ -23,14 +23,7 @@ export function checkPrompt(
   if (prompt.length === 0) {
     return [problem('empty-prompt', `${name} has no tokens.`, 'A model needs at least one token to go on from.')];
   }
-  const problems: Diagnostic[] = [];
-  const strange = prompt.filter((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary);
-  if (strange.length > 0) {
-    const known = Number.isFinite(vocabulary)
-      ? `the vocabulary goes from 0 to ${vocabulary - 1}`
-      : 'token ids are whole numbers';
-    problems.push(problem('unknown-token', `${name} has the token ${strange.slice(0, 5).join(', ')}; ${known}.`));
-  }
+  const problems = [...checkTokens(vocabulary, prompt, name)];
   const room = positions - prompt.length + 1;
   if (prompt.length > positions) {
     problems.push(
@@ -47,6 +40,16 @@ export function checkPrompt(
     );
   }
   return problems;
+}
+
+/** Tokens that the vocabulary does not have. */
+export function checkTokens(vocabulary: number, tokens: readonly number[], name: string): readonly Diagnostic[] {
+  const strange = tokens.filter((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary);
+  if (strange.length === 0) return [];
+  const known = Number.isFinite(vocabulary)
+    ? `the vocabulary goes from 0 to ${vocabulary - 1}`
+    : 'token ids are whole numbers';
+  return [problem('unknown-token', `${name} has the token ${strange.slice(0, 5).join(', ')}; ${known}.`)];
 }
 
 /** What is wrong with the number of new tokens, alone, and with how they are chosen. */

@@ -89,7 +89,8 @@ function checkExits(manifest: PackageManifest, sequences: number, options: Gener
     (name) => options[name] !== undefined,
   );
   if (given.length > 1) return [problem('bad-option', `${given.join(' and ')} were both given; one of them decides.`)];
-  const { exitTraces, meanLoops, exitAt } = options;
+  const { exitThreshold, exitTraces, meanLoops, exitAt } = options;
+  if (Number.isNaN(exitThreshold)) return [problem('bad-option', 'The exit threshold is not a number.')];
   if ((exitTraces ?? meanLoops) !== undefined && form !== 'depth-batched') {
     return [
       problem(

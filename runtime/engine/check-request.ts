@@ -1,6 +1,6 @@
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { checkExitRule } from '../check-exit-rule.ts';
-import { checkNumbers, checkPrompt } from '../check-prompt.ts';
+import { checkNumbers, checkPrompt, checkTokens } from '../check-prompt.ts';
 import type { GenerationRequest } from '../depth-batched/request.ts';
 
 /** What an engine can serve. */
@@ -15,9 +15,10 @@ export interface RequestLimits {
 
 /** What is wrong with a request that no waiting would mend, all of it. */
 export function checkRequest(limits: RequestLimits, request: GenerationRequest): readonly Diagnostic[] {
-  const { prompt, maxNewTokens, sampling, exit } = request;
+  const { prompt, maxNewTokens, sampling, exit, forced = [] } = request;
   return [
     ...checkPrompt(limits, prompt, maxNewTokens, 'The prompt'),
+    ...checkTokens(limits.vocabulary, forced, 'The list of forced tokens'),
     ...checkNumbers(maxNewTokens, sampling),
     ...(exit === undefined ? [] : checkExitRule(exit, limits.loops)),
   ];
