@@ -128,7 +128,7 @@ async function run(
     // What is on the terminal ends in the middle of a line.
     if (context.terminal && !context.json) context.print('\n');
     if (!(error instanceof RuntimeFailure)) throw error;
-    if (error.cause !== undefined && error.diagnostic.code === 'internal-error') throw error.cause;
+    if (error.diagnostic.code === 'internal-error') throw error.cause ?? error;
     return context.fail([error.diagnostic]);
   } finally {
     await loaded.value.close();
