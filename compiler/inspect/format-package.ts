@@ -1,3 +1,4 @@
+import { mainGraph } from '../../files/package.ts';
 import { formatBytes } from './format-bytes.ts';
 import type { Heading } from './format-inspection.ts';
 import { exitRows, structureRows } from './format-model.ts';
@@ -10,7 +11,8 @@ import { listRows, section } from './section.ts';
 
 export function formatPackage({ manifest, graph }: PackageInspection, heading: Heading): readonly string[] {
   const { form, dialect, target, precision, lora, exits, passes, rtc, layout } = manifest;
-  const [tensors] = Object.values(manifest.graphs);
+  const { file, inputs, outputs } = mainGraph(manifest);
+  const others = Object.keys(manifest.graphs).filter((path) => path !== file);
   return [
     `${heading(printable(manifest.name))}  package of rtc ${printable(rtc)}`,
     ...section(
@@ -39,11 +41,15 @@ export function formatPackage({ manifest, graph }: PackageInspection, heading: H
       heading,
       ['left', 'right', 'left'],
     ),
-    ...section('Graph', graphRows(graph), heading),
+    ...section(
+      'Graph',
+      [['file', file], ...graphRows(graph), ...(others.length > 0 ? listRows('beside it', others) : [])],
+      heading,
+    ),
     ...section('Weights', initializerRows(graph), heading),
     ...section('Operators', operatorRows(graph), heading),
-    ...section('Inputs', tensorRows((tensors?.inputs ?? []).map(renamed)), heading),
-    ...section('Outputs', tensorRows((tensors?.outputs ?? []).map(renamed)), heading),
+    ...section('Inputs', tensorRows(inputs.map(renamed)), heading),
+    ...section('Outputs', tensorRows(outputs.map(renamed)), heading),
   ];
 }
 
