@@ -29,6 +29,9 @@ function groupName(names: readonly string[]): string {
   if (names.length === 1) return names[0]!;
   const [front, back] = familyOf(names[0]!);
   const numbers = names.map((name) => Number(/^\d+/.exec(name.slice(front!.length))![0]));
-  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
-  return `${front}${least === most ? least : `{${least}…${most}}`}${back}`;
+  const distinct = [...new Set(numbers)].sort((a, b) => a - b);
+  const [least, most] = [distinct[0]!, distinct.at(-1)!];
+  if (least === most) return `${front}${least}${back}`;
+  const inARow = most - least === distinct.length - 1;
+  return `${front}{${inARow ? `${least}…${most}` : distinct.join(',')}}${back}`;
 }
