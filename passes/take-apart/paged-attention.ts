@@ -24,14 +24,14 @@ export function pagedAttention(
   scopeOf: (operand: number) => string,
 ): Value {
   const [q, k, v, keyPages, valuePages, ...rest] = operands as [Value, Value, Value, Value, Value, ...Value[]];
-  const { group, kvHeads } = groupedHeads(q, k);
+  const heads = groupedHeads(q, k);
   const groups = rest.flatMap((table, i): readonly RowGroup[] => {
     if (i % 2 !== 0) return [];
     return builder.inScope(scopeOf(5 + i + 1), () => [
       {
         rows: table.type.dims[0]!,
-        places: placesOf(builder, table, kvHeads),
-        bias: maskBias(builder, rest[i + 1]!, group, softmaxType(q)),
+        places: placesOf(builder, table, heads.kvHeads),
+        bias: maskBias(builder, rest[i + 1]!, heads.group, softmaxType(q)),
       },
     ]);
   });
@@ -39,24 +39,25 @@ export function pagedAttention(
     if (groups.length === 1) return [x];
     return builder.addAll('split', [x], { axis: 0, sizes: groups.map(({ rows }) => rows) }, `${x.name}.group`);
   };
-  const [queries, keys, values] = [q, k, v].map(apart) as [readonly Value[], readonly Value[], readonly Value[]];
+  const queries = groupedQueries(builder, q, heads, op.attrs.scale);
+  const [ofQueries, ofKeys, ofValues] = [queries, k, v].map(apart) as [Values, Values, Values];
   const [allKeys, allValues] = [pagesOfHeads(builder, keyPages), pagesOfHeads(builder, valuePages)];
-  const attended = groups.map((own, i) => {
-    const past = [allKeys, allValues].map((pages) => lookUp(builder, pages, own.places)) as [Value, Value];
-    return attendGroup(builder, [queries[i]!, keys[i]!, values[i]!, ...past], own.bias, op.attrs.scale);
+  const attended = groups.map(({ places, bias }, i) => {
+    const past = [lookUp(builder, allKeys, places), lookUp(builder, allValues, places)] as const;
+    return attendGroup(builder, [ofQueries[i]!, ofKeys[i]!, ofValues[i]!, ...past], bias);
   });
-  return groups.length === 1 ? attended[0]! : builder.add('concat', attended, { axis: 0 }, 'attended');
+  const joined = groups.length === 1 ? attended[0]! : builder.add('concat', attended, { axis: 0 }, 'attended');
+  return ungrouped(builder, joined, q, heads);
 }
 
-/** attention of q over past and new keys and values, all [ROWS, HEADS or KV_HEADS, .., D]. */
+type Values = readonly Value[];
+
+/** attention of scaled queries over past and new keys and values, all [ROWS, KV_HEADS, .., D]. */
 function attendGroup(
   builder: GraphBuilder,
-  [q, k, v, pastKeys, pastValues]: readonly [Value, Value, Value, Value, Value],
+  [queries, k, v, pastKeys, pastValues]: readonly [Value, Value, Value, Value, Value],
   bias: Value,
-  scale: number,
 ): Value {
-  const heads = groupedHeads(q, k);
-  const queries = groupedQueries(builder, q, heads, scale);
   const pastScores = builder.add('matmul', [queries, turned(builder, pastKeys)], {}, 'scores.past');
   const newScores = builder.add('matmul', [queries, turned(builder, k)], {}, 'scores.new');
   const shares = sharesOf(builder, builder.add('concat', [pastScores, newScores], { axis: 3 }, 'scores'), bias);
@@ -64,7 +65,7 @@ function attendGroup(
   const [pastShares, newShares] = builder.addAll('split', [shares], { axis: 3, sizes }, 'shares') as [Value, Value];
   const ofPast = builder.add('matmul', [pastShares, pastValues], {}, 'attended.past');
   const ofNew = builder.add('matmul', [newShares, v], {}, 'attended.new');
-  return ungrouped(builder, builder.add('add', [ofPast, ofNew], {}, 'attended'), q, heads);
+  return builder.add('add', [ofPast, ofNew], {}, 'attended');
 }
 
 function placesOf(builder: GraphBuilder, table: Value, kvHeads: number): Value {
