@@ -35,16 +35,14 @@ async function soak(kvPolicy) {
   const heaps = [];
   const started = performance.now();
   let begun = 0;
-  const client = async () => {
-    while (begun < share) {
-      const number = begun++;
-      await one(engine, random, counts, seen, problems, number);
-      if (number % Math.ceil(share / 4) === 0) heaps.push(await heap());
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, client));
+  for (let quarter = 1; quarter <= 4; quarter++) {
+    const client = async () => {
+      while (begun < (share * quarter) / 4) await one(engine, random, counts, seen, problems, begun++);
+    };
+    await Promise.all(Array.from({ length: atOnce }, client));
+    heaps.push(await heap());
+  }
   const state = await engine.state();
-  heaps.push(await heap());
   await engine.close();
   return {
     kvPolicy,
