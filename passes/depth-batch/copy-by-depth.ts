@@ -24,7 +24,8 @@ export interface ByDepth {
  */
 export function copyByDepth(op: Op, operands: readonly Copied[], context: ByDepth): readonly Copied[] {
   const hasRows = ({ type }: Value) => type.dims.some((dim) => symbolsOf(dim).includes(context.anatomy.sizes.batch));
-  if (!op.operands.some(hasRows)) return [{ value: forAllDepths(op, operands, context), stacked: true }];
+  if (![...op.operands, ...op.results].some(hasRows))
+    return [{ value: forAllDepths(op, operands, context), stacked: true }];
   return [{ value: forRows(op, operands, context), stacked: false }];
 }
 
@@ -104,6 +105,9 @@ function forRows(op: Op, operands: readonly Copied[], context: ByDepth): Value {
     );
   }
   const [x, second, third] = operands as readonly [Copied, Copied, Copied | undefined];
+  if (op.kind === 'expand') {
+    return builder.add('expand', [byRow(x, rank)], { dims: renamed(op, context.sizes) }, name);
+  }
   if (x.stacked) return refuse(op, operands);
   switch (op.kind) {
     case 'low_rank': {

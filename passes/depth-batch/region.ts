@@ -51,7 +51,10 @@ export function region(anatomy: Anatomy, options: RegionOptions): Region {
       return undefined;
     }
     const stacked = anatomy.loop?.stacked.get(value);
-    if (stacked) return [stacked];
+    if (stacked) {
+      if (!stacked.type.dims.some((dim) => symbolsOf(dim).includes(anatomy.sizes.batch))) return [stacked];
+      throw new Refusal(`%${value.name}, which has rows of its own at every depth, is read other than as a cache.`);
+    }
     const op = anatomy.makers.get(value);
     if (op?.kind === 'loop') throw new Refusal(`%${value.name}, which the loop of "${op.scope}" collects, is read.`);
     if (!op && value !== anatomy.loop?.depth) throw new Refusal(`%${value.name} is read, which a step is not given.`);
@@ -69,11 +72,7 @@ export function region(anatomy: Anatomy, options: RegionOptions): Region {
     if (value === loop?.depth) {
       return { value: builder.add('iota', [], { size: loop.loops }, 'depths'), stacked: true };
     }
-    const entries = loop!.stacked.get(value)!;
-    if (entries.type.dims.some((dim) => symbolsOf(dim).includes(anatomy.sizes.batch))) {
-      throw new Refusal(`%${entries.name}, which has rows at every depth, is read other than as a cache.`);
-    }
-    return { value: copies.get(entries)!.value, stacked: true };
+    return { value: copies.get(loop!.stacked.get(value)!)!.value, stacked: true };
   };
 
   const copy = (op: Op): readonly Copied[] => {

@@ -126,12 +126,13 @@ function headLogits(builder: GraphBuilder, anatomy: Anatomy, { all, headRows }: 
 function withChoice(graph: Graph<'folded'>, logits: Value, kind: Confidence): Graph<'folded'> {
   const add = additions(graph);
   const ops = [...graph.ops];
-  const confidence = addConfidence(kind, logits, add, 'confidence', ops);
   const next = add.op('arg_max', [logits], {}, 'confidence', 'next_token');
+  ops.push(next);
+  const confidence = addConfidence(kind, logits, add, 'confidence', ops, next.results[0]!);
   return {
     ...graph,
     weights: add.weights(),
-    ops: [...ops, next],
+    ops,
     outputs: [
       ...graph.outputs,
       { name: 'confidence', value: confidence },

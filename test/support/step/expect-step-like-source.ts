@@ -1,20 +1,19 @@
 import { expect } from 'vitest';
-import type { SourceModel } from '../../../compiler/read/source-model.ts';
+import type { Recursion } from '../../../compiler/read/source-model.ts';
 import type { Graph } from '../../../ir/graph.ts';
 import { createInterpreter } from '../../../ir/interpret/interpret.ts';
 import { makeTensor, type Tensor } from '../../../ir/interpret/tensor.ts';
 import type { FileWeight } from '../../../ir/weights.ts';
-import { foldLoop } from '../../../passes/fold-loop.ts';
 import { insertExitHeads } from '../../../passes/insert-exit-heads.ts';
-import { everyLoop } from '../exits.ts';
 import { expectClose } from '../expect-close.ts';
 import { promptInputs } from '../reference-model.ts';
 import { randomSteps } from './random-steps.ts';
 import { stepDriver } from './step-driver.ts';
 
 export interface StepCase {
-  readonly model: SourceModel;
-  readonly source: Graph<'unrolled'>;
+  readonly recursion: Recursion;
+  /** What every sequence is run through alone. */
+  readonly folded: Graph<'folded'>;
   readonly readWeight: (weight: FileWeight) => Tensor;
   readonly cache?: Map<string, Tensor>;
   /** What is run in steps. */
@@ -32,10 +31,9 @@ export interface StepCase {
  * any token, loop and layer differ from what the source graph gives for the sequence alone.
  */
 export async function expectStepLikeSource(given: StepCase): Promise<void> {
-  const { model, source, sequences, tolerance, readWeight, cache = new Map<string, Tensor>() } = given;
-  const { recursion } = model;
+  const { recursion, folded, sequences, tolerance, readWeight, cache = new Map<string, Tensor>() } = given;
   const { prelude, block, loops, coda } = recursion;
-  const driver = stepDriver({ ...given, recursion: boundaries(model) });
+  const driver = stepDriver({ ...given, recursion: boundaries(recursion) });
   // With a coda, whatever leaves early leaves other coda entries behind: only where there is no past is that the same.
   const headAt = ({ from }: { readonly from: number }) => coda === 0 || from === 0;
   for (const rows of randomSteps(
@@ -45,9 +43,8 @@ export async function expectStepLikeSource(given: StepCase): Promise<void> {
   ))
     await driver.step(rows, headAt);
 
-  const exits = insertExitHeads({ mode: 'exit-logits', after: everyLoop(model) });
-  const silent = { note: () => {} };
-  const headed = loops === 1 ? source : exits.run(foldLoop.run(source, silent), silent);
+  const exits = insertExitHeads({ mode: 'exit-logits', after: Array.from({ length: loops - 1 }, (_, i) => i + 1) });
+  const headed = loops === 1 ? folded : exits.run(folded, { note: () => {} });
   const interpreter = createInterpreter(headed, { readWeight, cache });
   for (const [s, tokens] of sequences.entries()) {
     const outputs = await interpreter.run(promptInputs(headed, makeTensor('i64', [1, tokens.length], tokens)));
@@ -82,7 +79,7 @@ export async function expectStepLikeSource(given: StepCase): Promise<void> {
 }
 
 /** How a step runs the layers: a model without loops as one block. */
-function boundaries({ recursion }: SourceModel): SourceModel['recursion'] {
+function boundaries(recursion: Recursion): Recursion {
   const { prelude, block, loops, coda } = recursion;
   return loops > 1 ? recursion : { prelude: 0, block: prelude + block + coda, loops, coda: 0 };
 }
