@@ -125,12 +125,12 @@ function workByDepth(groups: readonly (readonly DepthUpdate[])[], rows: number):
       others: groups.reduce((total, group) => total + (group.length > 1 ? 2 : 1), 0),
     },
     {
-      // Each row's factors are read, written and read again; then two lookups, the scale, the sum and two reshapes.
+      // Each row's factors are read, written and read again; then two lookups, the scale and two reshapes.
       strategy: 'gather',
       bytesRead: 4 * base + 12 * rows * ofOneRow,
       multiplications: rows * (base + ofOneRow),
       products: sum(() => 3),
-      others: sum(() => 6),
+      others: sum(() => 5),
     },
   ];
 }
