@@ -1,7 +1,7 @@
 import type { BenchRun, BenchVariant } from '../bench-document.ts';
 import { type BarPart, barChart } from './bar-chart.ts';
 import { html, type Markup } from './markup.ts';
-import { duration, percent } from './quantities.ts';
+import { duration, percent, tickText } from './quantities.ts';
 import { variantOf } from './variants.ts';
 
 type Breakdown = NonNullable<BenchVariant['breakdown']>;
@@ -46,7 +46,7 @@ export function breakdownSection(run: BenchRun): Markup | undefined {
     ([key, name]) =>
       html`<li><svg width="12" height="12" aria-hidden="true"><rect class="part-${key}" width="12" height="12" rx="1"/></svg>${name}</li>`,
   )}</ul>
-  ${barChart({ title, bars, unit: 'milliseconds a token', format: (value) => String(value) })}
+  ${barChart({ title, bars, unit: 'milliseconds a token', format: tickText })}
 </section>`;
 }
 

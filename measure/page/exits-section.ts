@@ -7,7 +7,7 @@ const width = 520;
 const height = 210;
 const left = 44;
 const bottom = height - 40;
-const top = 26;
+const top = 44;
 
 /** Behind which loops tokens left: of depth-wise batching, and where a threshold decided. */
 export function exitsSection(run: BenchRun): Markup | undefined {

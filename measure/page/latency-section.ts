@@ -1,6 +1,6 @@
 import type { BenchRun, BenchVariant } from '../bench-document.ts';
 import { html, type Markup } from './markup.ts';
-import { coordinate, duration, ticks, times } from './quantities.ts';
+import { coordinate, duration, tickDuration, ticks, times } from './quantities.ts';
 import { variantOf } from './variants.ts';
 
 type Measure = 'timeToFirstToken' | 'latency' | 'timePerToken';
@@ -57,7 +57,7 @@ function measureColumn(
     <text class="column-title" x="${left}" y="12">${name}</text>
     ${ticks(0, largest, 3).map(
       (at) => html`<line class="grid" x1="${x(at)}" x2="${x(at)}" y1="20" y2="${bottom}"/>
-    <text class="tick" x="${x(at)}" y="${bottom + 15}" text-anchor="middle">${duration(at)}</text>`,
+    <text class="tick" x="${x(at)}" y="${bottom + 15}" text-anchor="middle">${tickDuration(at)}</text>`,
     )}
     ${variants.map((variant, i) => {
       const measured = variant[key];

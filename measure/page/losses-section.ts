@@ -1,7 +1,7 @@
 import type { BenchRun } from '../bench-document.ts';
 import { type Bar, barChart } from './bar-chart.ts';
 import { html, type Markup } from './markup.ts';
-import { percent, times } from './quantities.ts';
+import { percent, tickText, times } from './quantities.ts';
 
 const names = {
   head: 'heads, at every step',
@@ -14,12 +14,16 @@ const names = {
 export function lossesSection({ bounds }: BenchRun): Markup | undefined {
   if (bounds === undefined) return undefined;
   const { gain, reached, losses, shareOfGain, shareOfGainWithHeads, meanExit, loops } = bounds;
+  // Full depth is where gains start; an axis from 0 would hide what is lost.
+  const origin = reached > 1 ? 1 : 0;
   let left = gain;
   const taken = losses.map(({ what, gain: lost }): Bar => {
     left -= lost;
     return {
       label: names[what],
-      parts: [{ kind: 'loss', value: Math.abs(lost), title: `${names[what]}: ${lost.toFixed(3)}` }],
+      parts: [
+        { kind: lost < 0 ? 'other' : 'loss', value: Math.abs(lost), title: `${names[what]}: ${lost.toFixed(3)}` },
+      ],
       text: `${lost < 0 ? '+' : '−'}${Math.abs(lost).toFixed(2)}`,
       // A loss below zero is noise, or a better step than the bound supposes: it is drawn where it adds.
       from: lost < 0 ? left + lost : left,
@@ -27,15 +31,15 @@ export function lossesSection({ bounds }: BenchRun): Markup | undefined {
   });
   const bars: readonly Bar[] = [
     {
-      label: `exits allow`,
-      parts: [{ kind: 'other', value: gain, title: `${loops} loops over ${meanExit.toFixed(2)}` }],
+      label: 'exits allow',
+      parts: [{ kind: 'other', value: gain - origin, title: `${loops} loops over ${meanExit.toFixed(2)}` }],
       text: times(gain),
     },
     ...taken,
     {
       label: 'reached',
       strong: true,
-      parts: [{ kind: 'best', value: reached, title: `measured: ${times(reached)}` }],
+      parts: [{ kind: 'best', value: reached - origin, title: `measured: ${times(reached)}` }],
       text: times(reached),
     },
   ];
@@ -44,6 +48,6 @@ export function lossesSection({ bounds }: BenchRun): Markup | undefined {
 <section>
   <h3>${title}</h3>
   <p>Tokens leave after ${meanExit.toFixed(2)} of ${loops} loops, which would make ${times(gain)} full depth if nothing but loops took time.</p>
-  ${barChart({ title, bars, unit: 'over full depth', format: (value) => value.toFixed(1), width: 520, labelWidth: 150 })}
+  ${barChart({ title, bars, unit: 'tokens/s over full depth', format: (value) => `${tickText(value)} ×`, width: 520, labelWidth: 140, origin })}
 </section>`;
 }

@@ -1,6 +1,7 @@
 /** `1,082`, `83.1`, `0.412` */
 export function quantity(value: number): string {
   if (!Number.isFinite(value)) return '?';
+  if (value === 0) return '0';
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString('en-US');
   return size >= 10 ? value.toFixed(1) : value.toPrecision(3);
@@ -19,9 +20,21 @@ export function percent(share: number): string {
 
 /** `412 ms`, `3.20 s` */
 export function duration(milliseconds: number): string {
+  if (milliseconds === 0) return '0';
   if (milliseconds >= 1000) return `${quantity(milliseconds / 1000)} s`;
   if (milliseconds > 0 && milliseconds < 1) return `${quantity(1000 * milliseconds)} µs`;
   return `${quantity(milliseconds)} ms`;
+}
+
+/** A number beside an axis: as short as it can be. */
+export function tickText(value: number): string {
+  return Number(value.toPrecision(6)).toLocaleString('en-US', { maximumFractionDigits: 6 });
+}
+
+/** A time beside an axis: `400 ms`, `2 s`. */
+export function tickDuration(milliseconds: number): string {
+  if (milliseconds === 0) return '0';
+  return milliseconds >= 1000 ? `${tickText(milliseconds / 1000)} s` : `${tickText(milliseconds)} ms`;
 }
 
 /** `1 row`, `16 rows` */

@@ -1,7 +1,7 @@
 import type { BenchRun, BenchVariant } from '../bench-document.ts';
 import { type BarMark, barChart } from './bar-chart.ts';
 import { html, type Markup } from './markup.ts';
-import { percent, quantity, times } from './quantities.ts';
+import { percent, quantity, tickText, times } from './quantities.ts';
 import { gainOf, hasSteadyRates, rateOf, variantOf } from './variants.ts';
 
 /** Tokens per second of every variant, with the bound that the exits set. */
@@ -30,7 +30,8 @@ export function throughputSection(run: BenchRun): Markup {
       parts: [
         { kind: strong ? 'best' : 'other', value: median, title: `${variant.label}: ${spreadText(variant, steady)}` },
       ],
-      text: `${quantity(median)}${fullRate === undefined ? '' : `  ${times(median / fullRate)}`}`,
+      text: quantity(median),
+      ...(fullRate === undefined ? {} : { aside: times(median / fullRate) }),
       spread: { low, high },
     };
   });
@@ -43,7 +44,7 @@ export function throughputSection(run: BenchRun): Markup {
       ? 'While sequences wait for a slot, prompts not counted. Lines across the ends of bars reach from the slowest to the fastest round.'
       : 'New tokens over time, prompts included. Lines across the ends of bars reach from the slowest to the fastest round.'
   } ${run.workload.rounds > 1 && `Variants took turns, ${run.workload.rounds} rounds.`}</p>
-  ${barChart({ title, bars, marks, unit: 'tokens per second', format: quantity })}
+  ${barChart({ title, bars, marks, unit: 'tokens per second', format: tickText })}
   ${table(run, steady)}
 </section>`;
 }

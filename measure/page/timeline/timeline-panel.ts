@@ -68,9 +68,11 @@ export function timelinePanel(
 <g>
   <text class="panel-title" x="${left}" y="${top + 15}">${variant.label}<tspan class="muted" dx="10">${finding(variant, steps, all, place)}</tspan></text>
   <rect class="lanes" x="${left}" y="${cellsTop}" width="${width}" height="${lanes * laneHeight}"/>
+  <svg x="${left}" y="${top}" width="${width}" height="${stripBottom - top}" viewBox="${left} ${top} ${width} ${stripBottom - top}">
   ${cellPaths(steps, laid.steps, scale).map(({ fill, path }) => html`<path class="${classOf(fill)}" d="${path}"/>`)}
-  <path class="token-mark" d="${marks.tokens}"/>
+  <path class="token-rim" d="${marks.tokens}"/><path class="token-mark" d="${marks.tokens}"/>
   <path class="end-mark" d="${marks.ends}"/>
+  </svg>
   <rect class="lanes" x="${left}" y="${stripTop}" width="${width}" height="${stripHeight}"/>
   <path class="working" d="${workingRowsPath(steps, x, stripBottom, stripHeight / Math.max(maxRows, lanes))}"/>
   <text class="tick" x="${left - 8}" y="${cellsTop + 10}" text-anchor="end">slot 1</text>
@@ -106,18 +108,21 @@ function finding(
   const last = all.at(-1);
   const ended = timeline?.whole === true && last !== undefined && last.start + last.duration <= window.to;
   const tokens = tokensIn(all, window);
-  const decoding = steps.filter(({ rows }) => rows.some(([, , role]) => role !== 'prompt'));
-  const time = decoding.reduce((sum, step) => sum + step.duration, 0);
-  const working = decoding.reduce((sum, step) => sum + step.duration * workingRows(step), 0);
+  const working = workingShare(steps, maxRows);
   const more = fullDepthTokens === undefined || fullDepthTokens === 0 || kind === 'full-depth';
   const comparison = more || ended ? '' : `, ${times(tokens / fullDepthTokens)} full depth`;
   const end = ended ? `, done after ${duration(last.start + last.duration)}` : '';
-  const share = time === 0 ? '' : `; ${percent(working / (time * maxRows))} of the rows at work`;
+  const share = working === undefined ? '' : `; ${percent(working)} of the rows at work`;
   return `${plural(tokens, 'token')}${comparison}${end}${share}`;
 }
 
-function workingRows({ rows }: TimelineStep): number {
-  return rows.filter(([, , role]) => role !== 'idle').length;
+/** Rows at work over rows that there was room for, weighted by time, in steps that decode; undefined: none does. */
+export function workingShare(steps: readonly TimelineStep[], maxRows: number): number | undefined {
+  const decoding = steps.filter(({ rows }) => rows.some(([, , role]) => role !== 'prompt'));
+  const time = decoding.reduce((sum, step) => sum + step.duration, 0);
+  const working = ({ rows }: TimelineStep) => rows.filter(([, , role]) => role !== 'idle').length;
+  if (time === 0) return undefined;
+  return decoding.reduce((sum, step) => sum + step.duration * working(step), 0) / (time * maxRows);
 }
 
 function classOf(fill: CellFill): string {

@@ -1,9 +1,9 @@
 import type { BenchRun, BenchVariant, VariantKind } from '../../bench-document.ts';
 import { html, type Markup, raw } from '../markup.ts';
-import { coordinate, duration, percent, ticks } from '../quantities.ts';
+import { coordinate, duration, percent, tickDuration, ticks } from '../quantities.ts';
 import { variantOf } from '../variants.ts';
-import { lanesOf, panelHeight, timelinePanel } from './timeline-panel.ts';
-import { timelineWindow, tokensIn } from './timeline-window.ts';
+import { lanesOf, panelHeight, timelinePanel, workingShare } from './timeline-panel.ts';
+import { stepsIn, type TimelineWindow, timelineWindow, tokensIn } from './timeline-window.ts';
 
 /** Ways to batch that are drawn, in this order. */
 const drawn: readonly VariantKind[] = ['full-depth', 'sequence-wise', 'sequence-wise-shrink', 'depth-wise'];
@@ -26,7 +26,7 @@ export function timelineSection(run: BenchRun, loops: number): Markup | undefine
     maxRows,
   );
   const lanes = Math.max(1, ...variants.map((variant) => lanesOf(variant, window)));
-  const laneHeight = Math.max(3, Math.min(13, Math.floor(150 / lanes)));
+  const laneHeight = Math.max(3, Math.min(18, Math.floor(160 / lanes)));
   const full = variants.find(({ kind }) => kind === 'full-depth');
   const fullDepthTokens = full && tokensIn(full.timeline!.steps, window);
   const height = panelHeight(lanes, laneHeight);
@@ -45,7 +45,7 @@ export function timelineSection(run: BenchRun, loops: number): Markup | undefine
   );
   const bottom = variants.length * (height + panelGap) - panelGap;
   const x = (at: number) => coordinate(left + (inner * (at - window.from)) / (window.to - window.from));
-  const title = titleOf(run, variants, window.to - window.from);
+  const title = titleOf(run, variants, window);
   const data = {
     left,
     width: inner,
@@ -65,7 +65,7 @@ export function timelineSection(run: BenchRun, loops: number): Markup | undefine
     <line class="axis" x1="${left}" x2="${width - right}" y1="${bottom + 4}" y2="${bottom + 4}"/>
     ${ticks(window.from, window.to, 8).map(
       (at) => html`<line class="axis" x1="${x(at)}" x2="${x(at)}" y1="${bottom + 4}" y2="${bottom + 9}"/>
-    <text class="tick" x="${x(at)}" y="${bottom + 22}" text-anchor="middle">${duration(at)}</text>`,
+    <text class="tick" x="${x(at)}" y="${bottom + 22}" text-anchor="middle">${tickDuration(at)}</text>`,
     )}
     <line class="pointer" x1="0" x2="0" y1="0" y2="${bottom + 4}" visibility="hidden"/>
   </svg></div>
@@ -73,17 +73,17 @@ export function timelineSection(run: BenchRun, loops: number): Markup | undefine
 </section>`;
 }
 
-function titleOf(run: BenchRun, variants: readonly BenchVariant[], span: number): string {
-  const depthWise = variantOf(run, 'depth-wise');
-  const waiting = variants.find(({ kind }) => kind === 'sequence-wise');
-  if (depthWise === undefined || !variants.includes(depthWise)) return `What the slots did for ${duration(span)}`;
-  const busy = percent(
-    depthWise.steady === undefined ? depthWise.occupancy : depthWise.steady.rowsPerStep / run.workload.maxRows,
-  );
+function titleOf(run: BenchRun, variants: readonly BenchVariant[], window: TimelineWindow): string {
+  const working = (kind: VariantKind) => {
+    const steps = variants.find((variant) => variant.kind === kind)?.timeline?.steps ?? [];
+    return workingShare(stepsIn(steps, window), run.workload.maxRows);
+  };
+  const busy = working('depth-wise');
+  const waiting = working('sequence-wise');
+  if (busy === undefined) return `What the slots did for ${duration(window.to - window.from)}`;
   if (waiting === undefined)
-    return `Depth-wise, ${busy} of the slots work: a row that leaves makes room in the next step`;
-  const idle = percent(1 - waiting.occupancy);
-  return `Depth-wise, ${busy} of the slots work; when rows wait for the deepest, ${idle} do nothing`;
+    return `Depth-wise, ${percent(busy)} of the slots work: who leaves goes on in the next step`;
+  return `Depth-wise, ${percent(busy)} of the slots work; when rows wait for the deepest, ${percent(waiting)}`;
 }
 
 function legend(loops: number, variants: readonly BenchVariant[]): Markup {
@@ -99,7 +99,7 @@ function legend(loops: number, variants: readonly BenchVariant[]): Markup {
   ${roles.has('background') && swatch(`depth-${loops - 1} background`, 'runs on for its keys and values')}
   ${roles.has('prompt') && swatch('prompt', 'prompt')}
   ${roles.has('replay') && swatch('depth-0 replay', 'again, after making room')}
-  <li><svg width="16" height="12" aria-hidden="true"><rect class="depth-${loops - 1}" width="16" height="12" rx="1"/><path class="token-mark" d="M11 6h0"/></svg>gives a token</li>
+  <li><svg width="16" height="12" aria-hidden="true"><rect class="depth-${loops - 1}" width="16" height="12" rx="1"/><path class="token-rim" d="M8 6h0"/><path class="token-mark" d="M8 6h0"/></svg>gives a token</li>
   <li><svg width="16" height="12" aria-hidden="true"><rect class="depth-${loops - 1}" width="16" height="12" rx="1"/><path class="end-mark" d="M14 0v12"/></svg>last token of its sequence</li>
   <li><svg width="16" height="12" aria-hidden="true"><rect class="lanes" width="16" height="12" rx="1"/></svg>empty slot</li>
 </ul>`;

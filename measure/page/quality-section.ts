@@ -1,0 +1,86 @@
+import type { BenchDocument } from '../bench-document.ts';
+import { type Line, lineChart } from './line-chart.ts';
+import { html, type Markup } from './markup.ts';
+import { percent, quantity, tickText } from './quantities.ts';
+
+type Quality = NonNullable<BenchDocument['quality']>;
+type QualityRow = Quality['rows'][number];
+
+/** Perplexity that may be lost for a threshold to be recommended, relative. */
+const small = 0.01;
+
+/** What leaving early costs in accuracy, against what it saves; nothing without a measurement. */
+export function qualitySection({ quality }: BenchDocument): Markup | undefined {
+  if (quality === undefined) return undefined;
+  const { rows } = quality;
+  const policies = [...new Set(rows.map(({ kvPolicy }) => kvPolicy))];
+  const full = fullDepth(rows);
+  const lines = (of: (row: QualityRow) => number, show: (value: number) => string) =>
+    policies.map((policy, p): Line => {
+      const own = rows.filter(({ kvPolicy }) => kvPolicy === policy);
+      return {
+        name: policy,
+        points: own
+          .toSorted((a, b) => a.meanExit - b.meanExit)
+          .map((row) => ({
+            x: row.meanExit,
+            y: of(row),
+            // Thresholds of other policies lie nearly on top of the first one's.
+            ...(p === 0 ? { text: String(row.threshold) } : {}),
+            title: `${policy}, threshold ${row.threshold}: ${row.meanExit.toFixed(2)} loops, ${show(of(row))}`,
+          })),
+      };
+    });
+  const title = titleOf(rows, full);
+  return html`
+<section>
+  <h2>Accuracy against threshold</h2>
+  <h3>${title}</h3>
+  <p>${quality.tokens.toLocaleString('en-US')} tokens of ${quality.text}. Numbers at the points are thresholds.</p>
+  <div class="columns">
+    ${lineChart({
+      title: 'Perplexity by mean loops',
+      lines: lines(({ perplexity }) => perplexity, quantity),
+      xTitle: 'mean loops of a token',
+      yTitle: 'perplexity, lower is better',
+      formatX: (value) => value.toFixed(1),
+      formatY: tickText,
+      ...(full === undefined ? {} : { level: { y: full.perplexity, text: 'full depth' } }),
+    })}
+    ${lineChart({
+      title: 'Agreement with full depth by mean loops',
+      lines: lines(({ agreement }) => agreement, percent),
+      xTitle: 'mean loops of a token',
+      yTitle: 'same likeliest token as at full depth',
+      formatX: (value) => value.toFixed(1),
+      formatY: percent,
+      textBelow: true,
+    })}
+  </div>
+  <details><summary>Numbers</summary><div class="wide"><table>
+    <tr><th scope="col">KV policy</th><th scope="col">threshold</th><th scope="col">mean loops</th><th scope="col">perplexity</th><th scope="col">agreement</th><th scope="col">tokens/s</th></tr>
+    ${rows.map(
+      (row) => html`
+    <tr><th scope="row">${row.kvPolicy}</th><td>${row.threshold}</td><td>${row.meanExit.toFixed(2)}</td><td>${row.perplexity.toPrecision(4)}</td><td>${percent(row.agreement)}</td><td>${row.tokensPerSecond === undefined ? '' : quantity(row.tokensPerSecond)}</td></tr>`,
+    )}
+  </table></div></details>
+</section>`;
+}
+
+function fullDepth(rows: readonly QualityRow[]): QualityRow | undefined {
+  return rows.find(({ threshold }) => threshold >= 1);
+}
+
+function titleOf(rows: readonly QualityRow[], full: QualityRow | undefined): string {
+  if (full === undefined) return 'What leaving early costs';
+  const good = rows
+    .filter(({ perplexity, meanExit }) => perplexity <= full.perplexity * (1 + small) && meanExit < full.meanExit)
+    .sort((a, b) => a.meanExit - b.meanExit)[0];
+  if (good === undefined) {
+    const cheapest = rows.toSorted((a, b) => a.meanExit - b.meanExit)[0]!;
+    const price = percent(cheapest.perplexity / full.perplexity - 1);
+    return `Down to ${cheapest.meanExit.toFixed(2)} loops a token, for ${price} more perplexity`;
+  }
+  const saved = percent(1 - good.meanExit / full.meanExit);
+  return `Threshold ${good.threshold} with ${good.kvPolicy} saves ${saved} of the loops; perplexity ${full.perplexity.toPrecision(4)} becomes ${good.perplexity.toPrecision(4)}`;
+}
