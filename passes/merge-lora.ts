@@ -49,7 +49,7 @@ export function mergeLora({ strategy }: MergeLoraOptions): StablePass {
       const depthGroups = groupBy(byDepth, sharesDepths);
       const costs = loraCosts({ groups, byDepth: depthGroups });
       for (const cost of costs) note(formatCost(cost));
-      const choice = strategy === 'auto' ? chooseStrategy(costs, graph) : { strategy, why: 'as asked' };
+      const choice = choose(strategy, { updates, byDepth, others }, () => chooseStrategy(costs, graph));
       note(`${choice.strategy}: ${choice.why}`);
       fact?.('strategy', choice.strategy);
 
@@ -76,6 +76,26 @@ export function mergeLora({ strategy }: MergeLoraOptions): StablePass {
       return { ...graph, ...rewrite.finish() };
     },
   };
+}
+
+interface Choice {
+  readonly strategy: LoraStrategy;
+  readonly why: string;
+}
+
+/** The strategy that is asked for, or the cheapest, where there is anything to choose. */
+function choose(
+  asked: MergeLoraOptions['strategy'],
+  found: Readonly<Record<'updates' | 'byDepth' | 'others', readonly unknown[]>>,
+  cheapest: () => Choice,
+): Choice {
+  if (found.updates.length + found.byDepth.length === 0) {
+    return { strategy: 'gather', why: 'there is no other way' };
+  }
+  if (asked === 'gather' && found.byDepth.length + found.others.length === 0) {
+    return { strategy: 'keep', why: 'as rows have no depths of their own, there is nothing to gather by' };
+  }
+  return asked === 'auto' ? cheapest() : { strategy: asked, why: 'as asked' };
 }
 
 function nameOf({ scope, results }: (LoraUpdate | DepthUpdate)['op']): string {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseGraph } from '../../ir/parse.ts';
 import { mergeLora } from '../../passes/merge-lora.ts';
-import { checkFixture, fixturesIn } from '../support/fixture.ts';
+import { checkFixture, fixturesIn, readFixture } from '../support/fixture.ts';
 
 describe.each(['bake', 'keep', 'concatenate', 'gather'] as const)('%s', (strategy) => {
   test.each(fixturesIn(`merge-lora/${strategy}`))('$title', async ({ file }) => {
@@ -85,4 +85,16 @@ test('auto joins depths where their factors are few, and looks them up where a r
   };
   expect(chosen(3)).toBe('keep');
   expect(chosen(200)).toBe('gather');
+});
+
+test('factors are gathered where rows have depths, and only there', async () => {
+  const facts = new Map<string, string>();
+  const strategyOf = (strategy: 'concatenate' | 'gather', file: string) => {
+    const { input } = readFixture(join(fixtures, 'concatenate', file));
+    mergeLora({ strategy }).run(input, { note: () => {}, fact: (name, value) => facts.set(name, value) });
+    return facts.get('strategy');
+  };
+  expect(strategyOf('gather', 'shared-input.rtc')).toBe('keep');
+  expect(strategyOf('gather', 'by-depth.rtc')).toBe('gather');
+  expect(strategyOf('concatenate', 'by-depth-computed.rtc')).toBe('gather');
 });
