@@ -8,8 +8,19 @@ import type { Additions } from '../additions.ts';
  */
 export type Confidence = 'top1' | 'margin' | 'entropy';
 
-/** Operations, added to `ops`, that make the confidence [.., ] of logits [.., VOCAB]. */
-export function addConfidence(kind: Confidence, logits: Value, add: Additions, scope: string, ops: Op[]): Value {
+/**
+ * Operations, added to `ops`, that make the confidence [.., ] of logits [.., VOCAB].
+ * @param best i64 [.., ]: place of the largest logit, if it is known. Where there may be no logits at all it has to be:
+ * ONNX Runtime's TopK divides by their number, and the process ends.
+ */
+export function addConfidence(
+  kind: Confidence,
+  logits: Value,
+  add: Additions,
+  scope: string,
+  ops: Op[],
+  best?: Value,
+): Value {
   const axis = logits.type.dims.length - 1;
   const vocab = logits.type.dims[axis] as number;
   const { dtype } = logits.type;
@@ -24,9 +35,20 @@ export function addConfidence(kind: Confidence, logits: Value, add: Additions, s
     }
     case 'margin': {
       const probabilities = one(add.op('softmax', [logits], { axis }, scope, 'probabilities'));
-      const best = one(add.op('top_k', [probabilities], { k: 2 }, scope, 'best'));
-      const first = one(add.op('select', [best], { axis, index: 0 }, scope, 'best.first'));
-      const second = one(add.op('select', [best], { axis, index: 1 }, scope, 'best.second'));
+      if (best) {
+        const first = one(add.op('reduce_max', [probabilities], { axis, keep: false }, scope, 'best.first'));
+        const places = one(add.op('iota', [], { size: vocab }, scope, 'places'));
+        const dims = [...best.type.dims, 1];
+        const place = one(add.op('reshape', [best], { dims }, scope, 'best.place'));
+        const isBest = one(add.op('equal', [places, place], {}, scope, 'is_best'));
+        const none = one(add.op('constant', [], { dtype, dims: [], values: [0] }, scope, 'none'));
+        const others = one(add.op('where', [isBest, none, probabilities], {}, scope, 'others'));
+        const second = one(add.op('reduce_max', [others], { axis, keep: false }, scope, 'best.second'));
+        return one(add.op('sub', [first, second], {}, scope, 'confidence'));
+      }
+      const both = one(add.op('top_k', [probabilities], { k: 2 }, scope, 'best'));
+      const first = one(add.op('select', [both], { axis, index: 0 }, scope, 'best.first'));
+      const second = one(add.op('select', [both], { axis, index: 1 }, scope, 'best.second'));
       return one(add.op('sub', [first, second], {}, scope, 'confidence'));
     }
     case 'entropy': {

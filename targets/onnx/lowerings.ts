@@ -162,7 +162,11 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
   },
   arg_max: ({ operands, results }, { writer, name }) => {
     const attributes = { axis: int(-1), keepdims: int(0), select_last_index: int(0) };
-    writer.define('ArgMax', [name(operands[0]!)], results, { attributes });
+    const found = writer.add('ArgMax', [name(operands[0]!)], { attributes });
+    // ONNX Runtime leaves the axis where another one is empty.
+    writer.define('Reshape', [found, writer.sizes(results[0]!.type.dims)], results, {
+      attributes: { allowzero: int(1) },
+    });
   },
 
   rms_norm: takenApart,
