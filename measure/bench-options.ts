@@ -5,9 +5,10 @@ import type { Arrivals, LengthRange } from './workload.ts';
 export interface BenchOptions {
   /** Rows of a step at most; a run for each. */
   readonly rows: readonly number[];
-  readonly maxSequences?: number;
   /** A file of prompts; undefined: they are made. */
   readonly prompts?: string;
+  /** Sequences that hold pages at once; by default a quarter more than rows. */
+  readonly maxSequences?: number;
   /** How many to make; by default four for each row. */
   readonly sequences?: number;
   readonly promptTokens?: LengthRange;
@@ -17,7 +18,7 @@ export interface BenchOptions {
    * Where tokens leave: a recorded run, one made with a mean, or a threshold. With one of the first two, a threshold is
    * a variant of its own beside the others; `auto` is then one that comes near the same mean.
    */
-  readonly exitTrace?: string;
+  readonly exitTrace?: readonly (readonly number[])[];
   readonly meanLoops?: number;
   readonly exitThreshold?: number | 'auto';
   readonly kvPolicy: KvPolicy;
@@ -34,6 +35,8 @@ export interface BenchOptions {
   readonly engine: boolean;
   /** Measures times of the parts of a step by rows, too. */
   readonly profile: boolean;
+  /** Accuracy against threshold on a text: its file, and how many of its tokens are read. */
+  readonly quality?: { readonly text: string; readonly tokens: number };
   /** False: only what else is asked for. */
   readonly runs: boolean;
   readonly signal?: AbortSignal;

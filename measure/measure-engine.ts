@@ -4,6 +4,7 @@ import type { CoreOptions, StepReport } from '../runtime/depth-batched/core.ts';
 import type { ExitRule } from '../runtime/depth-batched/request.ts';
 import { startEngine } from '../runtime/engine.ts';
 import type { BenchRun } from './bench-document.ts';
+import { sumOf } from './statistics.ts';
 import type { WorkItem } from './workload.ts';
 
 type EngineNumbers = NonNullable<BenchRun['engine']>;
@@ -25,8 +26,8 @@ interface Heard {
 
 /**
  * Runs the workload, depth-wise, through an engine, and says what all that is not ONNX Runtime takes there: scheduling,
- * cache entries, and the thread with its messages, those that measure included. Undefined when there were no two steps
- * of full batches in a row.
+ * cache entries, and the thread with its messages, those that measure included. Undefined when there were no two full
+ * batches.
  */
 export async function measureEngine(
   source: Package,
@@ -40,19 +41,21 @@ export async function measureEngine(
   const engine = opened.value;
   try {
     const heard: Heard[] = [];
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), options.milliseconds);
     const forget = engine.onStep((report) => heard.push({ report, at: performance.now() }));
-    const signal = options.signal ? AbortSignal.any([stop.signal, options.signal]) : stop.signal;
     const running = workload.map((item) => {
       const { prompt, newTokens: maxNewTokens } = item;
-      const request = { prompt, maxNewTokens, ignoreEos: true, exit: options.exit(item) };
-      const taken = engine.submit(request, { signal });
+      const taken = engine.submit({ prompt, maxNewTokens, ignoreEos: true, exit: options.exit(item) });
       if (!taken.ok) throw new Error(taken.diagnostics.map(({ message }) => message).join(' '));
-      return taken.value.done;
+      return taken.value;
     });
-    await Promise.all(running);
+    const stop = () => {
+      for (const request of running) request.cancel();
+    };
+    const timer = setTimeout(stop, options.milliseconds);
+    options.signal?.addEventListener('abort', stop, { once: true });
+    await Promise.all(running.map(({ done }) => done));
     clearTimeout(timer);
+    options.signal?.removeEventListener('abort', stop);
     forget();
     return success(engineNumbers(heard, core.maxRows));
   } finally {
@@ -60,18 +63,20 @@ export async function measureEngine(
   }
 }
 
-/** Of decoding steps with all their rows, each from the moment on at which the step before it was heard of. */
+/**
+ * From the first full batch to the last one, prompts between them included: an engine tells of several short steps at
+ * once, so that the moment at which one of them was heard of says little.
+ */
 export function engineNumbers(heard: readonly Heard[], maxRows: number): EngineNumbers | undefined {
-  let [wall, total, run, tokens] = [0, 0, 0, 0];
-  for (let i = 1; i < heard.length; i++) {
-    const { report, at } = heard[i]!;
-    if (report.kind !== 'decode' || report.rows.length < maxRows) continue;
-    wall += at - heard[i - 1]!.at;
-    total += report.milliseconds.total;
-    run += report.milliseconds.run;
-    tokens += report.tokens.length;
-  }
+  const full = ({ report }: Heard) => report.kind === 'decode' && report.rows.length === maxRows;
+  const [first, last] = [heard.findIndex(full), heard.findLastIndex(full)];
+  const wall = first < last ? heard[last]!.at - heard[first]!.at : 0;
   if (wall <= 0) return undefined;
-  const share = (part: number) => Math.min(1, Math.max(0, part / wall));
-  return { tokensPerSecond: (1000 * tokens) / wall, hostShare: share(wall - run), messageShare: share(wall - total) };
+  const reports = heard.slice(first + 1, last + 1).map(({ report }) => report);
+  const share = (inside: number) => Math.min(1, Math.max(0, 1 - inside / wall));
+  return {
+    tokensPerSecond: (1000 * sumOf(reports.map(({ tokens }) => tokens.length))) / wall,
+    hostShare: share(sumOf(reports.map(({ milliseconds }) => milliseconds.run))),
+    messageShare: share(sumOf(reports.map(({ milliseconds }) => milliseconds.total))),
+  };
 }

@@ -3,10 +3,10 @@ import type { Package } from '../files/package.ts';
 import type { CoreOptions } from '../runtime/depth-batched/core.ts';
 import type { StepShape } from '../runtime/depth-batched/step-model.ts';
 import { maxPositions } from '../runtime/generate-options.ts';
-import { loadTokenizer } from '../runtime/tokenizer.ts';
-import { readTrace } from '../simulate/read/read-trace.ts';
+import { loadTokenizer, type TextTokenizer } from '../runtime/tokenizer.ts';
 import type { BenchRun } from './bench-document.ts';
 import type { BenchOptions } from './bench-options.ts';
+import { readTextWindows } from './measure-on-text.ts';
 import { readPrompts } from './read-prompts.ts';
 import { meanOf } from './statistics.ts';
 import { type LengthRange, makeWorkload, type WorkItem, type WorkloadOptions } from './workload.ts';
@@ -28,6 +28,8 @@ export interface Plan {
   readonly threshold: number | 'auto' | undefined;
   /** Positions that a row has behind it on average, about. */
   readonly meanContext: number;
+  /** Pieces of the text that accuracy is measured on; none: it is not. */
+  readonly windows: readonly (readonly number[])[];
 }
 
 const defaultPrompt = { least: 32, most: 96 } as const;
@@ -40,19 +42,17 @@ export async function planWorkload(
   options: BenchOptions,
 ): Promise<Result<Plan>> {
   const positions = maxPositions(manifest);
-  const given = await givenPrompts(folder, options);
+  const tokenizer = await loadTokenizer(folder);
+  if (!tokenizer.ok) return tokenizer;
+  const given =
+    options.prompts === undefined ? success(undefined) : await readPrompts(options.prompts, tokenizer.value);
   if (!given.ok) return given;
-  const recorded = options.exitTrace === undefined ? undefined : await readTrace(options.exitTrace, shape.loops);
-  if (recorded?.ok === false) return recorded;
+  const windows = await givenWindows(options, tokenizer.value, positions);
+  if (!windows.ok) return windows;
 
   const newTokens = options.newTokens ?? within(defaultNew, Math.floor(positions / 2));
   const lengths = options.promptTokens ?? within(defaultPrompt, positions - newTokens.most + 1);
-  const exits = exitsOf(
-    options,
-    shape,
-    manifest.exits?.threshold,
-    recorded?.value.map((sequence) => sequence.exits),
-  );
+  const exits = exitsOf(options, shape, manifest.exits?.threshold);
   const problems = checkPlan(options, shape, positions, given.value, lengths, newTokens, exits);
   if (problems.length > 0) return failure(...problems);
 
@@ -73,20 +73,28 @@ export async function planWorkload(
       ...(options.prefillChunk === undefined ? {} : { prefillChunk: options.prefillChunk }),
     },
     longest: Math.max(...items.map(({ prompt, newTokens: made }) => prompt.length + made)),
-    mostSequences: Math.max(...options.rows.map((rows) => options.maxSequences ?? rows)),
+    mostSequences: Math.max(...options.rows.map((rows) => sequencesFor(rows, options))),
     meanLoops: exits.mean,
     threshold: exits.threshold,
     meanContext: Math.round(meanOf(contexts)),
+    windows: windows.value,
   });
 }
 
-async function givenPrompts(
-  folder: string,
-  { prompts }: BenchOptions,
-): Promise<Result<readonly (readonly number[])[] | undefined>> {
-  if (prompts === undefined) return success(undefined);
-  const tokenizer = await loadTokenizer(folder);
-  return tokenizer.ok ? readPrompts(prompts, tokenizer.value) : tokenizer;
+/**
+ * Sequences that hold pages at once. More than rows, so that while the prompt of one runs there are others to fill the
+ * row that it is to take.
+ */
+export function sequencesFor(rows: number, { maxSequences }: BenchOptions): number {
+  return maxSequences ?? rows + Math.ceil(rows / 4);
+}
+
+async function givenWindows(
+  { quality }: BenchOptions,
+  tokenizer: TextTokenizer | undefined,
+  positions: number,
+): Promise<Result<readonly (readonly number[])[]>> {
+  return quality === undefined ? success([]) : readTextWindows(quality.text, tokenizer, quality.tokens, positions);
 }
 
 interface Exits {
@@ -98,10 +106,9 @@ interface Exits {
 
 /** A trace or a mean goes before a threshold; without either, the model's own threshold, or a mean halfway. */
 function exitsOf(
-  { meanLoops, exitThreshold }: BenchOptions,
+  { meanLoops, exitThreshold, exitTrace: sequences }: BenchOptions,
   { loops, exits }: StepShape,
   own: number | undefined,
-  sequences: readonly (readonly number[])[] | undefined,
 ): Exits {
   if (sequences !== undefined) {
     const decided = sequences.flatMap((list) => list.slice(1));

@@ -4,12 +4,12 @@ import { type JsonDocument, type JsonPath, locationOf, readJson, showValue, valu
 /**
  * Reads the exits of an earlier run, one list of loops a sequence: `[[2,1,1],[2,2]]`, or what `rtc run --json` printed.
  * All that is wrong with it comes back with its place: a loop that the model does not have, too many or too few lists.
- * @param sequences how many lists there have to be
+ * @param sequences how many lists there have to be; undefined: one or more
  * @param loops of the model
  */
 export async function readExitTrace(
   path: string,
-  sequences: number,
+  sequences: number | undefined,
   loops: number,
 ): Promise<Result<readonly (readonly number[])[]>> {
   const read = await readJson(path, path);
@@ -21,8 +21,8 @@ export async function readExitTrace(
     const hint = 'Give lists of loops, one a sequence, such as [[2,1,1],[2,2]], or what "rtc run --json" printed.';
     return failure({ ...invalid(at, message), hint });
   }
-  if (found.length !== sequences) {
-    const message = `There are ${found.length} lists of exits in it for ${sequences} sequences.`;
+  if (sequences === undefined ? found.length === 0 : found.length !== sequences) {
+    const message = `There are ${found.length} lists of exits in it for ${sequences ?? 'all'} sequences.`;
     return failure(invalid(locationOf(read.value, []), message));
   }
   const problems = found.flatMap((place) => checkList(read.value, place, loops));

@@ -45,6 +45,29 @@ export function byteCount(option: string): (value: string) => number {
   };
 }
 
+/** `8,16`: numbers of at least 1, none twice. */
+export function countList(option: string): (value: string) => readonly number[] {
+  const one = wholeNumber(option, 1);
+  return (text) => [...new Set(text.split(',').map(one))];
+}
+
+/** `32..96`, or `64` for a range of one. */
+export function range(
+  option: string,
+  least: number,
+): (value: string) => { readonly least: number; readonly most: number } {
+  return (text) => {
+    const [, low, high = low] = /^\s*(\d+)(?:\s*\.\.\s*(\d+))?\s*$/.exec(text) ?? [];
+    const found = { least: Number(low), most: Number(high) };
+    if (!(found.least >= least && found.most >= found.least && Number.isSafeInteger(found.most))) {
+      throw new UsageError(
+        `"${text}" is no value for ${option}: a number of at least ${least}, or two as in ${least}..96, were expected.`,
+      );
+    }
+    return found;
+  };
+}
+
 /** `1,2,3` */
 export function tokenList(option: string): (value: string) => readonly number[] {
   return (text) => {

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { benchCommand } from './bench.ts';
 import { compileCommand } from './compile.ts';
 import type { Host } from './host.ts';
 import { inspectCommand } from './inspect.ts';
@@ -9,7 +10,7 @@ import type { StartCommand } from './start-command.ts';
 import { verifyCommand } from './verify.ts';
 
 /** Every command, in the order of the help. */
-export const commandNames: readonly string[] = ['compile', 'run', 'serve', 'verify', 'inspect', 'simulate'];
+export const commandNames: readonly string[] = ['compile', 'run', 'serve', 'bench', 'verify', 'inspect', 'simulate'];
 
 /** The whole command line of rtc. Parsing throws what `usageErrorOf` understands; only help is printed. */
 export function createProgram(version: string, host: Host, start: StartCommand): Command {
@@ -29,7 +30,15 @@ Examples:
 "rtc help compile" tells more. Exit codes: 0 done, 1 the input has problems, 2 wrong usage, 3 verification failed,
 4 ONNX Runtime is missing or failed, 130 interrupted.`,
     );
-  for (const make of [compileCommand, runCommand, serveCommand, verifyCommand, inspectCommand, simulateCommand]) {
+  for (const make of [
+    compileCommand,
+    runCommand,
+    serveCommand,
+    benchCommand,
+    verifyCommand,
+    inspectCommand,
+    simulateCommand,
+  ]) {
     program.addCommand(
       make(start)
         .option('--json', 'print one JSON document on stdout, all else on stderr')

@@ -40,7 +40,7 @@ function timedModel(): StepModel & { readonly ran: (readonly StepRow[])[]; reado
     write: (writes) => {
       written.push(...writes);
     },
-    propagate: async () => {},
+    propagate: async () => 0,
     close: async () => {},
   };
 }

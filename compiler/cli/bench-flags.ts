@@ -1,0 +1,81 @@
+import type { BenchOptions } from '../../measure/bench-options.ts';
+import type { LengthRange } from '../../measure/workload.ts';
+import type { KvPolicy, RowOrder } from '../../runtime/depth-batched/core.ts';
+import { UsageError } from './usage-error.ts';
+
+/** What commander makes of the options of `rtc bench`. */
+export interface BenchFlags {
+  readonly rows?: readonly number[];
+  readonly maxSequences?: number;
+  readonly prompts?: string;
+  readonly sequences?: number;
+  readonly promptTokens?: LengthRange;
+  readonly newTokens?: LengthRange;
+  readonly arrivals?: number;
+  readonly meanLoops?: number;
+  readonly exitTrace?: string;
+  readonly exitThreshold?: number | 'auto';
+  readonly kvPolicy?: KvPolicy;
+  readonly rowOrder?: RowOrder;
+  readonly prefillChunk?: number;
+  readonly unrolled?: string;
+  readonly engine: boolean;
+  readonly profile?: boolean;
+  readonly runs: boolean;
+  readonly quality?: string;
+  readonly qualityTokens?: number;
+  readonly rounds?: number;
+  readonly maxSeconds?: number;
+  readonly threads?: number;
+  readonly seed?: number;
+  readonly html?: string;
+}
+
+/** Fills in defaults that depend on no package. Throws a UsageError for options that contradict each other. */
+export function benchOptions(flags: BenchFlags): BenchOptions {
+  const { arrivals, seed = 1, rounds = 12, rows = [8], quality, qualityTokens = 4096 } = flags;
+  if (flags.prompts !== undefined) {
+    exclude('--prompts', '--sequences', flags.sequences);
+    exclude('--prompts', '--prompt-tokens', flags.promptTokens);
+  }
+  if (flags.exitTrace !== undefined) exclude('--exit-trace', '--mean-loops', flags.meanLoops);
+  if (quality === undefined && flags.qualityTokens !== undefined) {
+    throw new UsageError('--quality-tokens says how much of a text is read, and there is none.', 'Add --quality TEXT.');
+  }
+  if (!flags.runs && !flags.profile && quality === undefined) {
+    throw new UsageError('With --no-runs there is nothing to measure.', 'Add --profile or --quality TEXT.');
+  }
+  if (flags.kvPolicy === 'shared' && (flags.prefillChunk ?? 1) > 1) {
+    throw new UsageError(
+      'A --prefill-chunk does not go with --kv-policy shared, under which prompt tokens run one at a time.',
+      'Leave it out.',
+    );
+  }
+  const { maxSequences, prompts, sequences, promptTokens, newTokens, meanLoops, exitThreshold } = flags;
+  const { prefillChunk, threads, maxSeconds, unrolled } = flags;
+  return {
+    rows,
+    arrivals: arrivals === undefined ? { kind: 'at-once' } : { kind: 'poisson', perSecond: arrivals, seed },
+    kvPolicy: flags.kvPolicy ?? 'last-exited',
+    rowOrder: flags.rowOrder ?? 'oldest',
+    rounds,
+    seed,
+    runs: flags.runs,
+    engine: flags.engine,
+    profile: flags.profile === true,
+    ...(quality === undefined ? {} : { quality: { text: quality, tokens: qualityTokens } }),
+    ...defined({ maxSequences, prompts, sequences, promptTokens, newTokens, meanLoops, exitThreshold }),
+    ...defined({ prefillChunk, threads, maxSeconds, unrolled }),
+  };
+}
+
+function exclude(one: string, other: string, value: unknown): void {
+  if (value !== undefined) throw new UsageError(`The options "${one}" and "${other}" do not go together.`);
+}
+
+/** An object without the keys that have no value. */
+function defined<T extends object>(object: T): { readonly [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };
+}

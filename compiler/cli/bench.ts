@@ -1,0 +1,157 @@
+import { writeFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { type Result, success } from '../../files/diagnostics.ts';
+import { fileDiagnostic } from '../../files/file-diagnostic.ts';
+import { readPackage } from '../../files/package.ts';
+import type { BenchOptions } from '../../measure/bench-options.ts';
+import { rtcVersion } from '../version.ts';
+import { type BenchFlags, benchOptions } from './bench-flags.ts';
+import type { CommandContext } from './command-context.ts';
+import { type ExitCode, exitCodes } from './exit-code.ts';
+import { readExitTrace } from './exit-trace.ts';
+import { countList, number, oneOf, range, wholeNumber } from './option-values.ts';
+import type { StartCommand } from './start-command.ts';
+
+/** `rtc bench`: measures ways to batch one workload, side by side. */
+export function benchCommand(start: StartCommand): Command {
+  const command = new Command('bench')
+    .summary('measure full depth, sequence-wise and depth-wise batching')
+    .description(
+      'Runs one workload at full depth, with early exits batched by sequence (waiting for the deepest row, or dropping\n' +
+        'rows that left), and batched by depth, in turns on the same graph and with the same exits. Says what the exits\n' +
+        'allow, how much of it was reached, and where the rest went.',
+    )
+    .argument('<package>', 'folder of a package of the form depth-batched')
+    .option('--rows <list>', 'rows of a step at most: 8,16 measures both (default: 8)', countList('--rows'))
+    .option(
+      '--max-sequences <n>',
+      'sequences that hold pages at once (default: a quarter more than rows, so that prompts leave no row empty)',
+      wholeNumber('--max-sequences', 1),
+    )
+    .option('--prompts <file>', 'a prompt a line, or a .json list of texts and token lists (default: made ones)')
+    .option('--sequences <n>', 'how many to make (default: four for each row)', wholeNumber('--sequences', 1))
+    .option('--prompt-tokens <a..b>', 'lengths of made prompts (default: 32..96)', range('--prompt-tokens', 1))
+    .option('--new-tokens <a..b>', 'lengths of what is generated (default: 64..128)', range('--new-tokens', 2))
+    .option(
+      '--arrivals <x>',
+      'sequences a second, Poisson (default: all at once)',
+      number('--arrivals', 'a number above 0', (x) => x > 0 && x < Number.POSITIVE_INFINITY),
+    )
+    .option(
+      '--mean-loops <x>',
+      'tokens leave after so many loops on average, by a made trace (default: halfway, if the model has no threshold)',
+      number('--mean-loops', 'a number of at least 1', (x) => x >= 1 && x < Number.POSITIVE_INFINITY),
+    )
+    .option('--exit-trace <file>', 'leave where an earlier run did: the JSON that rtc run printed, or [[2,1],[1,2]]')
+    .option(
+      '--exit-threshold <t>',
+      'leave when this sure; beside a trace, one variant more. auto: a threshold with about the same mean',
+      thresholdValue,
+    )
+    .addOption(
+      new Option('--kv-policy <policy>', 'last-exited (default), propagate, complete or shared').argParser(
+        oneOf('--kv-policy', ['last-exited', 'propagate', 'complete', 'shared']),
+      ),
+    )
+    .addOption(
+      new Option('--row-order <order>', 'who goes first: oldest (default), deepest or fullest').argParser(
+        oneOf('--row-order', ['oldest', 'deepest', 'fullest']),
+      ),
+    )
+    .option('--prefill-chunk <n>', 'prompt tokens that run together (default: 64)', wholeNumber('--prefill-chunk', 1))
+    .option('--unrolled <package>', 'compare full depth with this package of the form unrolled, in turns, too')
+    .option('--no-engine', 'leave out the part that goes through the engine')
+    .option('--profile', 'also time the parts of a step by rows: what rtc simulate takes')
+    .option('--quality <text>', 'also sweep thresholds and KV policies on this text: perplexity, agreement, speed')
+    .option('--no-runs', 'run no workload: only --profile or --quality')
+    .option('--quality-tokens <n>', 'how much of the text (default: 4096)', wholeNumber('--quality-tokens', 16))
+    .option('--rounds <n>', 'how often the variants take turns (default: 12)', wholeNumber('--rounds', 1))
+    .option(
+      '--max-seconds <s>',
+      'begin no round after this time (default: no limit)',
+      number('--max-seconds', 'a number above 0', (s) => s > 0),
+    )
+    .option('--threads <n>', 'threads of ONNX Runtime (default: all cores)', wholeNumber('--threads', 1))
+    .option('--seed <n>', 'of prompts, lengths, exits and arrivals (default: 1)', wholeNumber('--seed', 0))
+    .option('--html <file>', 'write the measurements as a page to look at')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ rtc bench kjv-relaxed-depth-batched --mean-loops 1.5
+  $ rtc bench package --mean-loops 1.2 --exit-threshold auto --rows 8,16 --unrolled package-unrolled --html bench.html
+  $ rtc bench package --prompts prompts.txt --exit-threshold 0.7 --arrivals 4 --json
+  $ rtc bench package --no-runs --profile --json > profile.json
+  $ rtc bench kjv-relaxed-depth-batched --no-runs --quality heldout.txt`,
+    );
+  return command.action((folder: string, flags: BenchFlags) => {
+    const options = benchOptions(flags);
+    return start(command, (context) => bench(context, folder, options, flags));
+  });
+}
+
+function thresholdValue(text: string): number | 'auto' {
+  return text === 'auto' ? 'auto' : number('--exit-threshold', 'a number or "auto"', () => true)(text);
+}
+
+async function bench(
+  context: CommandContext,
+  folder: string,
+  options: BenchOptions,
+  { exitTrace, html }: BenchFlags,
+): Promise<ExitCode> {
+  // Loaded here, so that help and wrong usage do not wait for it.
+  const { benchPackage } = await import('../../measure/bench-package.ts');
+  const { RuntimeFailure } = await import('../../runtime/session.ts');
+  const sequences = await readTrace(folder, exitTrace);
+  if (!sequences.ok) return context.fail(sequences.diagnostics);
+  try {
+    const measured = await benchPackage(
+      folder,
+      {
+        ...options,
+        ...(sequences.value === undefined ? {} : { exitTrace: sequences.value }),
+        signal: context.signal,
+        onProgress: (step, done, total) =>
+          context.progress.show({
+            step,
+            ...(done === undefined ? {} : { done }),
+            ...(total === undefined ? {} : { total }),
+          }),
+      },
+      rtcVersion(),
+    );
+    if (!measured.ok) return context.fail(measured.diagnostics);
+    context.report(measured.diagnostics);
+    const document = measured.value;
+    if (html !== undefined) {
+      const { benchPage } = await import('../../measure/page/bench-page.ts');
+      try {
+        await writeFile(html, benchPage(document));
+      } catch (error) {
+        return context.fail([fileDiagnostic(error, { file: html }, 'write')]);
+      }
+    }
+    if (context.json) {
+      context.printJson(document);
+    } else {
+      const { formatBench } = await import('../bench/format-bench.ts');
+      context.print(formatBench(document, context.style.bold));
+    }
+    if (html !== undefined) context.note(`wrote ${html}`);
+    return context.signal.aborted ? exitCodes.interrupted : exitCodes.done;
+  } catch (error) {
+    if (!(error instanceof RuntimeFailure)) throw error;
+    if (error.diagnostic.code === 'internal-error') throw error.cause ?? error;
+    return context.fail([error.diagnostic]);
+  }
+}
+
+async function readTrace(
+  folder: string,
+  file: string | undefined,
+): Promise<Result<readonly (readonly number[])[] | undefined>> {
+  if (file === undefined) return success(undefined);
+  const read = await readPackage(folder, { check: 'sizes' });
+  return read.ok ? readExitTrace(file, undefined, read.value.manifest.recursion.loops) : read;
+}
