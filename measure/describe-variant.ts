@@ -38,8 +38,7 @@ export function describeVariant(options: VariantOptions): BenchVariant {
   const milliseconds = sumOf(steps.map(({ duration }) => duration)) + contestant.idle();
   const sequences = contestant.sequences();
   const ended = sequences.filter(({ tokens }) => tokens.length > 0);
-  // The first token of a sequence comes out of its prompt, whatever the exits.
-  const exits = steps.filter(({ kind }) => kind === 'decode').flatMap(({ tokens }) => tokens.map(({ exit }) => exit));
+  const exits = decidedExits(contestant);
   const decoding = steps.filter(({ kind }) => kind === 'decode');
   const time = sumOf(decoding.map(({ duration }) => duration));
   const toFirst = percentiles(ended.map(({ times, arrival }) => times[0]! - arrival));
@@ -74,6 +73,13 @@ export function describeVariant(options: VariantOptions): BenchVariant {
       steps: steps.slice(0, options.timelineSteps).map(timelineStep),
     },
   };
+}
+
+/** Exits of all tokens but the first of every sequence, which comes out of the prompt, whatever the exits. */
+function decidedExits({ sequences, steps }: Contestant): readonly number[] {
+  const own = sequences();
+  if (own.length > 0) return own.flatMap((sequence) => sequence.exits.slice(1));
+  return steps.flatMap(({ kind, tokens }) => (kind === 'decode' ? tokens.map(({ exit }) => exit) : []));
 }
 
 function steadyPart({ turns, steadyRounds, fullDepth }: VariantOptions): Pick<BenchVariant, 'steady'> {
