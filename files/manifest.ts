@@ -114,6 +114,7 @@ export const manifestSchema = z
         layers: z.array(cacheLayer),
         pageSize: positive.optional().describe('Form depth-batched: positions of a page.'),
         groups: positive
+          .max(1024)
           .optional()
           .describe('Form depth-batched: in how many groups rows attend, each with a page table of its own.'),
       })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { checkInterface } from './check-interface.ts';
 import { type Diagnostic, failure, hasErrors, type Location, type Result, success } from './diagnostics.ts';
 import { fileDiagnostic } from './file-diagnostic.ts';
 import { type JsonDocument, locationOf, readJson, showValue, valueAt } from './json.ts';
@@ -125,6 +126,18 @@ function checkManifest(document: JsonDocument): Result<PackageManifest> {
   for (const graph of graphs) requireFile(graph, ['graphs', graph]);
   requireFile(manifest.source.model, ['source', 'model']);
   requireFile(manifest.source.config, ['source', 'config']);
+  if (problems.length === 0) {
+    for (const { path, message } of checkInterface(manifest)) {
+      const hint = 'Compile the model again; rtc.json is not meant to be edited.';
+      problems.push({
+        severity: 'error',
+        code: 'invalid-manifest',
+        location: locationOf(document, path),
+        message,
+        hint,
+      });
+    }
+  }
   return problems.length > 0 ? failure(...problems) : success(manifest);
 }
 

@@ -1,4 +1,5 @@
 import type { GraphTensor, PackageManifest } from '../../files/manifest.ts';
+import { cacheLayersOf } from '../../files/package-interface.ts';
 import type { Graph, Value } from '../../ir/graph.ts';
 import { asOneBlock } from '../../passes/depth-batch/cache-layers.ts';
 import type { Recursion, SourceModel } from '../read/source-model.ts';
@@ -55,7 +56,7 @@ export function describePackage(
         graph.inputs.find(({ name }) => /^(past_key_values|key_pages)\./.test(name))?.type.dtype ?? precision.compute,
       heads: spec.kvHeads,
       headDim: spec.headDim,
-      layers: cacheLayers(recursion, form),
+      layers: [...cacheLayersOf({ form, recursion })],
       ...pages,
     },
     config: model.config,
@@ -80,23 +81,4 @@ export function describeInterface(graph: Graph): PackageManifest['graphs'][strin
 /** How layers run; where there is nothing to repeat, a step runs them all as one block. */
 function recursionOf({ recursion }: SourceModel, form: PackageManifest['form']): Recursion {
   return form === 'depth-batched' && recursion.loops === 1 ? asOneBlock(recursion) : recursion;
-}
-
-/** Which layer each past_key_values.{i} or key_pages.{i} belongs to: layers that run in the unrolled form, else layers that are stored. */
-function cacheLayers(
-  { prelude, block, loops, coda }: Recursion,
-  form: PackageManifest['form'],
-): PackageManifest['cache']['layers'] {
-  const layers = (part: 'prelude' | 'block' | 'coda', first: number, count: number) =>
-    Array.from({ length: count }, (_, i) => ({ part, layer: first + i }));
-  const shared = layers('block', prelude, block);
-  return [
-    ...layers('prelude', 0, prelude),
-    ...(form === 'unrolled'
-      ? Array.from({ length: loops }, (_, depth) => shared.map((layer) => ({ ...layer, depth }))).flat()
-      : form === 'loop'
-        ? shared.map((layer) => ({ ...layer, loops }))
-        : shared),
-    ...layers('coda', prelude + block, coda),
-  ];
 }
