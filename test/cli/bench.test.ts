@@ -163,6 +163,7 @@ describe('bench', () => {
     expect(depthWise.exits).toEqual([
       { loop: 1, tokens: 7 },
       { loop: 2, tokens: 2 },
+      { loop: 3, tokens: 0 },
     ]);
     expect(depthWise.milliseconds).toBeCloseTo(sum(Object.values(depthWise.breakdown!)), 6);
   });
