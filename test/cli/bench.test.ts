@@ -34,7 +34,7 @@ afterAll(() => rm(scratch, { recursive: true }));
 const small = ['--rows', '2', '--sequences', '6', '--prompt-tokens', '4..9', '--new-tokens', '6..9', '--threads', '1'];
 
 /** Sums of what parts say. */
-const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
+const sum = (numbers: readonly (number | undefined)[]) => numbers.reduce<number>((a, b) => a + (b ?? 0), 0);
 
 describe('bench', () => {
   test('measures every variant on the same workload, as a document that the schema knows', async () => {
