@@ -25,9 +25,14 @@ export function checkPrompt(
   }
   const problems = [...checkTokens(vocabulary, prompt, name)];
   const room = positions - prompt.length + 1;
+  const more = whose === 'engine' ? ['Give the engine more memory for pages.'] : [];
   if (prompt.length > positions) {
     problems.push(
-      problem('prompt-too-long', `${name} has ${prompt.length} tokens; the ${whose} has ${positions} positions.`),
+      problem(
+        'prompt-too-long',
+        `${name} has ${prompt.length} tokens; the ${whose} has ${positions} positions.`,
+        ...more,
+      ),
     );
   } else if (maxNewTokens !== undefined && maxNewTokens > room) {
     problems.push(
@@ -35,7 +40,7 @@ export function checkPrompt(
         'too-many-tokens',
         `${name} has ${prompt.length} tokens and ${maxNewTokens} new ones were asked for; ` +
           `the ${whose} has ${positions} positions.`,
-        `Ask for at most ${room} new tokens.`,
+        [`Ask for at most ${room} new tokens.`, ...more].join(' '),
       ),
     );
   }

@@ -36,8 +36,11 @@ export interface Engine {
   readonly manifest: PackageManifest;
   readonly tokenizer: TextTokenizer | undefined;
   readonly limits: EngineLimits;
-  /** What is wrong with a request that no waiting would mend, all of it; empty when {@link submit} takes it. */
-  readonly check: (request: GenerationRequest) => readonly Diagnostic[];
+  /**
+   * What is wrong with a request that no waiting would mend, all of it; empty when {@link submit} takes it.
+   * @param name what messages call its prompt; by default `The prompt`
+   */
+  readonly check: (request: GenerationRequest, name?: string) => readonly Diagnostic[];
   /**
    * Takes a request; its tokens come as it runs. Fails when the request could never be served, and once the engine
    * failed or is closed. Never waits: what cannot run yet is queued, without bound.
@@ -100,7 +103,7 @@ export async function startEngine({ folder, manifest }: Package, options: Engine
     positions: limits.maxPositions,
     whose: limits.maxPositions < maxPositions(manifest) ? 'engine' : 'model',
   };
-  const check = (request: GenerationRequest) => checkRequest(ends, request);
+  const check = (request: GenerationRequest, name?: string) => checkRequest(ends, request, name);
   const connected = await connectEngine((listener) => startWorker(workerEntry(), start, listener), check);
   if (!connected.ok) return connected;
   return success({ manifest, limits, check, tokenizer: tokenizer.value, ...connected.value });

@@ -16,7 +16,7 @@ export function generateWithEngine(
   options: GenerateOptions,
 ): Result<TokenStream> {
   const requests = prompts.map((prompt, sequence) => requestOf(engine, prompt, sequence, options));
-  const problems = requests.flatMap((request) => engine.check(request));
+  const problems = requests.flatMap((request, i) => engine.check(request, `Prompt ${i + 1}`));
   return hasErrors(problems) ? failure(...problems) : success(run(engine, requests, options.signal));
 }
 

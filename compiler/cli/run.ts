@@ -103,7 +103,6 @@ async function run(
   prompts: readonly Prompt[],
   options: RunOptions,
 ): Promise<ExitCode> {
-  context.progress.show({ step: 'loading' });
   const read = await readPackage(folder, { check: 'sizes' });
   if (!read.ok) return context.fail(read.diagnostics);
   const { manifest } = read.value;
@@ -119,6 +118,7 @@ async function run(
     const room = `${maxSequences === 1 ? 'a sequence' : `${maxSequences} sequences`} of up to ${maxPositions} positions`;
     context.note(context.noteStyle.dim(`at most ${formatBytes(pageBytes)} of keys and values, for ${room}`));
   }
+  context.progress.show({ step: 'loading' });
   const loaded = await loadPackage(folder, load);
   if (!loaded.ok) return context.fail(loaded.diagnostics);
   context.report(loaded.diagnostics);

@@ -13,11 +13,18 @@ export interface RequestLimits {
   readonly whose: 'model' | 'engine';
 }
 
-/** What is wrong with a request that no waiting would mend, all of it. */
-export function checkRequest(limits: RequestLimits, request: GenerationRequest): readonly Diagnostic[] {
+/**
+ * What is wrong with a request that no waiting would mend, all of it.
+ * @param name what messages call its prompt, at the start of a sentence
+ */
+export function checkRequest(
+  limits: RequestLimits,
+  request: GenerationRequest,
+  name = 'The prompt',
+): readonly Diagnostic[] {
   const { prompt, maxNewTokens, sampling, exit, forced = [] } = request;
   return [
-    ...checkPrompt(limits, prompt, maxNewTokens, 'The prompt'),
+    ...checkPrompt(limits, prompt, maxNewTokens, name),
     ...checkTokens(limits.vocabulary, forced, 'The list of forced tokens'),
     ...checkNumbers(maxNewTokens, sampling),
     ...(exit === undefined ? [] : checkExitRule(exit, limits.loops)),

@@ -109,12 +109,12 @@ function tooFewBytes(given: number, needed: number, positions: number): Diagnost
     severity: 'error',
     code: 'too-few-pages',
     message: `Pages of ${given} bytes hold no sequence of ${positions} positions; that takes ${needed} bytes.`,
-    hint: `Give pages at least ${needed} bytes, or lower maxPositions.`,
+    hint: `Give pages at least ${needed} bytes (pageBytes, --page-memory), or lower maxPositions.`,
   };
 }
 
 function tooMuchMemory(needed: number, memory: number, options: LimitOptions): Diagnostic {
-  const lower = options.pageBytes === undefined ? 'maxPositions' : 'pageBytes';
+  const lower = options.pageBytes === undefined ? 'maxPositions' : 'pageBytes (--page-memory)';
   return {
     severity: 'error',
     code: 'too-much-memory',

@@ -74,7 +74,7 @@ test('a trace is replayed under every policy, whatever pages and rows there are'
 test('text comes piece by piece, and Ctrl-C ends it with 130', async () => {
   const process = rtc(['run', depthBatched, '--prompt', 'And', '--max-new-tokens', '500', '--ignore-eos']);
   const started = new Promise<void>((resolve) => process.stdout?.once('data', () => resolve()));
-  await started;
+  await Promise.race([started, process]);
   process.kill('SIGINT');
   const interrupted = performance.now();
   const { exitCode, stdout, stderr } = await process;

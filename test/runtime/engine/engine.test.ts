@@ -168,7 +168,13 @@ describe('an engine', () => {
     expect(engine.submit({ prompt: new Array(38).fill(1), maxNewTokens: 3 }).ok).toBe(true);
     expect(engine.submit({ prompt: new Array(38).fill(1), maxNewTokens: 4 })).toMatchObject({
       ok: false,
-      diagnostics: [{ code: 'too-many-tokens', message: expect.stringContaining('the engine has 40 positions') }],
+      diagnostics: [
+        {
+          code: 'too-many-tokens',
+          message: expect.stringContaining('the engine has 40 positions'),
+          hint: 'Ask for at most 3 new tokens. Give the engine more memory for pages.',
+        },
+      ],
     });
   });
 
