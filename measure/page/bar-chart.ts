@@ -40,7 +40,6 @@ export interface BarChartOptions {
   readonly unit: string;
   readonly format: (value: number) => string;
   readonly width?: number;
-  readonly labelWidth?: number;
   /** Where the axis starts; by default at 0. */
   readonly origin?: number;
 }
@@ -49,11 +48,11 @@ const barHeight = 20;
 const barGap = 9;
 const markHeight = 15;
 /** Pixels that a character of a label takes, about. */
-const characterWidth = 6.2;
+const characterWidth = 6.3;
 
 /** Horizontal bars above an axis. */
 export function barChart(options: BarChartOptions): Markup {
-  const { title, bars, marks = [], unit, format, width = 1000, labelWidth = 190, origin = 0 } = options;
+  const { title, bars, marks = [], unit, format, width = 1000, origin = 0 } = options;
   const ends = bars.map(({ parts, from = origin }) => from + parts.reduce((sum, { value }) => sum + value, 0));
   const largest = Math.max(
     Number.MIN_VALUE,
@@ -61,8 +60,9 @@ export function barChart(options: BarChartOptions): Markup {
     ...bars.map(({ spread }) => spread?.high ?? 0),
     ...marks.map(({ value }) => value),
   );
-  const textWidth =
-    Math.max(...bars.map(({ text, aside = '' }) => text.length + aside.length + 1)) * characterWidth + 12;
+  const longest = (texts: readonly string[]) => characterWidth * Math.max(...texts.map((text) => text.length));
+  const labelWidth = 18 + longest(bars.map(({ label }) => label));
+  const textWidth = 30 + longest(bars.map(({ text, aside = '' }) => text + aside));
   const inner = width - labelWidth - textWidth;
   const x = (value: number) => labelWidth + (inner * (value - origin)) / (largest - origin || 1);
   const top = marks.length * markHeight + (marks.length > 0 ? 6 : 2);

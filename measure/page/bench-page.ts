@@ -66,9 +66,9 @@ ${latencySection(run)}
 function titleOf({ runs, quality }: BenchDocument): string {
   const [run] = runs;
   const gain = run && gainOf(run, 'depth-wise', 'full-depth');
-  if (run === undefined || gain === undefined) {
-    return quality === undefined ? 'What a pass takes, by rows' : 'Accuracy against threshold';
-  }
+  if (run === undefined) return quality === undefined ? 'What a pass takes, by rows' : 'Accuracy against threshold';
+  if (gain === undefined)
+    return `${plural(run.variants.length, 'way')} to run ${plural(run.workload.sequences, 'sequence')}`;
   const rate = rateOf(variantOf(run, 'depth-wise')!, hasSteadyRates(run)).median;
   const gains = runs.map((each) => gainOf(each, 'depth-wise', 'full-depth')).filter((each) => each !== undefined);
   const [low, high] = [Math.min(...gains), Math.max(...gains)].map((each) => each.toFixed(2));

@@ -11,7 +11,7 @@ const top = 44;
 
 /** Behind which loops tokens left: of depth-wise batching, and where a threshold decided. */
 export function exitsSection(run: BenchRun): Markup | undefined {
-  const main = variantOf(run, 'depth-wise') ?? run.variants.find(({ exits }) => exits.length > 1);
+  const main = variantOf(run, 'depth-wise') ?? run.variants.find(({ kind }) => kind.startsWith('sequence-wise'));
   if (main === undefined || tokensOf(main) === 0) return undefined;
   const threshold = variantOf(run, 'depth-wise-threshold');
   const shown = [main, ...(threshold === undefined || tokensOf(threshold) === 0 ? [] : [threshold])];

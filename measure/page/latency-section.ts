@@ -12,7 +12,6 @@ const measures: readonly (readonly [Measure, string])[] = [
 ];
 
 const width = 1000;
-const labelWidth = 190;
 const gap = 26;
 const rowHeight = 22;
 
@@ -21,6 +20,7 @@ export function latencySection(run: BenchRun): Markup | undefined {
   const shown = measures.filter(([key]) => run.variants.some((variant) => variant[key] !== undefined));
   if (shown.length === 0) return undefined;
   const variants = run.variants.filter((variant) => shown.some(([key]) => variant[key] !== undefined));
+  const labelWidth = 18 + 6.3 * Math.max(...variants.map(({ label }) => label.length));
   const column = (width - labelWidth - gap * shown.length) / shown.length;
   const bottom = 24 + variants.length * rowHeight;
   const title = titleOf(run);
@@ -38,7 +38,7 @@ export function latencySection(run: BenchRun): Markup | undefined {
       ({ label, kind }, i) =>
         html`<text class="bar-label${kind === 'depth-wise' && ' strong'}" x="${labelWidth - 10}" y="${24 + i * rowHeight + 14}" text-anchor="end">${label}</text>`,
     )}
-    ${shown.map(([key, name], m) => measureColumn(variants, key, name, labelWidth + m * (column + gap), column - 46, bottom))}
+    ${shown.map(([key, name], m) => measureColumn(variants, key, name, labelWidth + m * (column + gap), column - 50, bottom))}
   </svg></div>
 </section>`;
 }

@@ -47,6 +47,7 @@ export function lineChart(options: LineChartOptions): Markup {
   const ys = rangeOf([...points.map((point) => point.y), ...(level === undefined ? [] : [level.y])], fromZero);
   const x = (value: number) => coordinate(left + ((width - left - right) * (value - xs[0])) / (xs[1] - xs[0]));
   const y = (value: number) => coordinate(bottom - ((bottom - top) * (value - ys[0])) / (ys[1] - ys[0]));
+  const texts = lines.map((line) => shownTexts(line, (point) => Number(x(point.x))));
   return html`
 <figure>
   ${
@@ -71,18 +72,30 @@ export function lineChart(options: LineChartOptions): Markup {
     ${
       level !== undefined &&
       html`<line class="mark dashed" x1="${left}" x2="${width - right}" y1="${y(level.y)}" y2="${y(level.y)}"/>
-    <text class="mark-text" x="${left + 6}" y="${Number(y(level.y)) - 5}">${level.text}</text>`
+    <text class="mark-text" x="${left + 6}" y="${Number(y(level.y)) + 13}">${level.text}</text>`
     }
     ${lines.map(
       (line, i) => html`
     <path class="line line-${i % 5}" d="${line.points.map((point, p) => `${p === 0 ? 'M' : 'L'}${x(point.x)} ${y(point.y)}`).join('')}"/>
     ${line.points.map(
       (point) => html`<g><title>${point.title}</title>${marker(i, x(point.x), y(point.y))}
-      ${point.text !== undefined && html`<text class="point-text" x="${x(point.x)}" y="${Number(y(point.y)) + (textBelow ? 18 : -9)}" text-anchor="middle">${point.text}</text>`}</g>`,
+      ${texts[i]!.has(point) && html`<text class="point-text" x="${x(point.x)}" y="${Number(y(point.y)) + (textBelow ? 18 : -9)}" text-anchor="middle">${point.text}</text>`}</g>`,
     )}`,
     )}
   </svg>
 </figure>`;
+}
+
+/** Points whose texts do not run into the one before; of a crowd the last one, which is the end of the line. */
+function shownTexts({ points }: Line, x: (point: LinePoint) => number): ReadonlySet<LinePoint> {
+  const shown = new Set<LinePoint>();
+  let taken = Number.POSITIVE_INFINITY;
+  for (const point of points.toReversed()) {
+    if (point.text === undefined || taken - x(point) < 28) continue;
+    shown.add(point);
+    taken = x(point);
+  }
+  return shown;
 }
 
 /** Another form for each line, for those who cannot tell the colours. */
@@ -106,5 +119,5 @@ function rangeOf(values: readonly number[], fromZero: boolean): readonly [number
   const least = fromZero ? 0 : Math.min(...values);
   const most = Math.max(...values);
   const span = most - least || Math.abs(most) || 1;
-  return [fromZero ? 0 : least - span * 0.06, most + span * 0.08];
+  return [fromZero ? 0 : least - span * 0.09, most + span * 0.08];
 }

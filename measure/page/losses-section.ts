@@ -48,6 +48,6 @@ export function lossesSection({ bounds }: BenchRun): Markup | undefined {
 <section>
   <h3>${title}</h3>
   <p>Tokens leave after ${meanExit.toFixed(2)} of ${loops} loops, which would make ${times(gain)} full depth if nothing but loops took time.</p>
-  ${barChart({ title, bars, unit: 'tokens/s over full depth', format: (value) => `${tickText(value)} ×`, width: 520, labelWidth: 140, origin })}
+  ${barChart({ title, bars, unit: 'tokens/s over full depth', format: (value) => `${tickText(value)} ×`, width: 520, origin })}
 </section>`;
 }

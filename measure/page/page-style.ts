@@ -66,5 +66,6 @@ dl{margin:.4rem 0;font-size:.9rem}dl div{display:flex;gap:1rem;padding:.16rem 0}
 #tip{position:fixed;pointer-events:none;background:var(--ink);color:var(--page);padding:.4rem .6rem;border-radius:6px;font-size:.82rem;line-height:1.35;max-width:22rem;white-space:pre-line;z-index:1}
 footer{margin-top:3rem;color:var(--muted);font-size:.84rem}
 @media print{:root{color-scheme:light;${light}}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-body{max-width:none;padding:0;font-size:12px}section{break-inside:avoid}h2{break-after:avoid}.run{break-before:page}nav,#tip,summary{display:none}
+body{max-width:none;padding:0;font-size:12px}section,figure{break-inside:avoid}h2,h3{break-after:avoid}h2{margin-top:1.2rem}.run+.run{break-before:page}
+.columns{grid-template-columns:1fr 1fr;break-inside:avoid}nav,#tip,summary{display:none}
 .wide{overflow:visible}.wide>svg{min-width:0}}`;

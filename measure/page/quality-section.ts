@@ -9,24 +9,30 @@ type QualityRow = Quality['rows'][number];
 /** Perplexity that may be lost for a threshold to be recommended, relative. */
 const small = 0.01;
 
+/** Policies that are so much worse than full depth at any threshold would make the others one flat line. */
+const offChart = 1.5;
+
 /** What leaving early costs in accuracy, against what it saves; nothing without a measurement. */
 export function qualitySection({ quality }: BenchDocument): Markup | undefined {
   if (quality === undefined) return undefined;
   const { rows } = quality;
   const policies = [...new Set(rows.map(({ kvPolicy }) => kvPolicy))];
   const full = fullDepth(rows);
-  const lines = (of: (row: QualityRow) => number, show: (value: number) => string) =>
-    policies.map((policy, p): Line => {
-      const own = rows.filter(({ kvPolicy }) => kvPolicy === policy);
+  const own = (policy: string) => rows.filter(({ kvPolicy }) => kvPolicy === policy);
+  const best = (policy: string) => Math.min(...own(policy).map(({ perplexity }) => perplexity));
+  const drawn = policies.filter((policy) => full === undefined || best(policy) <= offChart * full.perplexity);
+  const left = policies.filter((policy) => !drawn.includes(policy));
+  const lines = (shown: readonly string[], of: (row: QualityRow) => number, show: (value: number) => string) =>
+    shown.map((policy): Line => {
       return {
         name: policy,
-        points: own
+        points: own(policy)
           .toSorted((a, b) => a.meanExit - b.meanExit)
           .map((row) => ({
             x: row.meanExit,
             y: of(row),
             // Thresholds of other policies lie nearly on top of the first one's.
-            ...(p === 0 ? { text: String(row.threshold) } : {}),
+            ...(policy === policies[0] ? { text: String(row.threshold) } : {}),
             title: `${policy}, threshold ${row.threshold}: ${row.meanExit.toFixed(2)} loops, ${show(of(row))}`,
           })),
       };
@@ -36,23 +42,23 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
 <section>
   <h2>Accuracy against threshold</h2>
   <h3>${title}</h3>
-  <p>${quality.tokens.toLocaleString('en-US')} tokens of ${quality.text}. Numbers at the points are thresholds.</p>
+  <p>${quality.tokens.toLocaleString('en-US')} tokens of ${quality.text}. Numbers at the points are thresholds.${left.map((policy) => ` Perplexity with ${policy} is ${quantity(best(policy))} at best: off the chart.`)}</p>
   <div class="columns">
     ${lineChart({
       title: 'Perplexity by mean loops',
-      lines: lines(({ perplexity }) => perplexity, quantity),
+      lines: lines(drawn, ({ perplexity }) => perplexity, quantity),
       xTitle: 'mean loops of a token',
       yTitle: 'perplexity, lower is better',
-      formatX: (value) => value.toFixed(1),
+      formatX: tickText,
       formatY: tickText,
       ...(full === undefined ? {} : { level: { y: full.perplexity, text: 'full depth' } }),
     })}
     ${lineChart({
       title: 'Agreement with full depth by mean loops',
-      lines: lines(({ agreement }) => agreement, percent),
+      lines: lines(policies, ({ agreement }) => agreement, percent),
       xTitle: 'mean loops of a token',
       yTitle: 'same likeliest token as at full depth',
-      formatX: (value) => value.toFixed(1),
+      formatX: tickText,
       formatY: percent,
       textBelow: true,
     })}

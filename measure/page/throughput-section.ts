@@ -2,7 +2,7 @@ import type { BenchRun, BenchVariant } from '../bench-document.ts';
 import { type BarMark, barChart } from './bar-chart.ts';
 import { html, type Markup } from './markup.ts';
 import { percent, quantity, tickText, times } from './quantities.ts';
-import { gainOf, hasSteadyRates, rateOf, variantOf } from './variants.ts';
+import { gainOf, hasSteadyRates, overFullDepth, rateOf, variantOf } from './variants.ts';
 
 /** Tokens per second of every variant, with the bound that the exits set. */
 export function throughputSection(run: BenchRun): Markup {
@@ -24,6 +24,7 @@ export function throughputSection(run: BenchRun): Markup {
   const bars = run.variants.map((variant) => {
     const { median, low, high } = rateOf(variant, steady);
     const strong = variant.kind === 'depth-wise';
+    const gain = overFullDepth(run, variant);
     return {
       label: variant.label,
       strong,
@@ -31,7 +32,7 @@ export function throughputSection(run: BenchRun): Markup {
         { kind: strong ? 'best' : 'other', value: median, title: `${variant.label}: ${spreadText(variant, steady)}` },
       ],
       text: quantity(median),
-      ...(fullRate === undefined ? {} : { aside: times(median / fullRate) }),
+      ...(gain === undefined ? {} : { aside: times(gain) }),
       spread: { low, high },
     };
   });

@@ -68,13 +68,13 @@ export function timelinePanel(
 <g>
   <text class="panel-title" x="${left}" y="${top + 15}">${variant.label}<tspan class="muted" dx="10">${finding(variant, steps, all, place)}</tspan></text>
   <rect class="lanes" x="${left}" y="${cellsTop}" width="${width}" height="${lanes * laneHeight}"/>
+  <rect class="lanes" x="${left}" y="${stripTop}" width="${width}" height="${stripHeight}"/>
   <svg x="${left}" y="${top}" width="${width}" height="${stripBottom - top}" viewBox="${left} ${top} ${width} ${stripBottom - top}">
   ${cellPaths(steps, laid.steps, scale).map(({ fill, path }) => html`<path class="${classOf(fill)}" d="${path}"/>`)}
+  <path class="working" d="${workingRowsPath(steps, x, stripBottom, stripHeight / maxRows)}"/>
   <path class="token-rim" d="${marks.tokens}"/><path class="token-mark" d="${marks.tokens}"/>
   <path class="end-mark" d="${marks.ends}"/>
   </svg>
-  <rect class="lanes" x="${left}" y="${stripTop}" width="${width}" height="${stripHeight}"/>
-  <path class="working" d="${workingRowsPath(steps, x, stripBottom, stripHeight / Math.max(maxRows, lanes))}"/>
   <text class="tick" x="${left - 8}" y="${cellsTop + 10}" text-anchor="end">slot 1</text>
   ${lanes > 1 && html`<text class="tick" x="${left - 8}" y="${coordinate(cellsTop + lanes * laneHeight - 3)}" text-anchor="end">${lanes}</text>`}
   <text class="tick" x="${left - 8}" y="${stripTop + 10}" text-anchor="end">rows at</text>

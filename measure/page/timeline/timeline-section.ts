@@ -82,8 +82,8 @@ function titleOf(run: BenchRun, variants: readonly BenchVariant[], window: Timel
   const waiting = working('sequence-wise');
   if (busy === undefined) return `What the slots did for ${duration(window.to - window.from)}`;
   if (waiting === undefined)
-    return `Depth-wise, ${percent(busy)} of the slots work: who leaves goes on in the next step`;
-  return `Depth-wise, ${percent(busy)} of the slots work; when rows wait for the deepest, ${percent(waiting)}`;
+    return `Depth-wise, ${percent(busy)} of the rows work: who leaves goes on in the next step`;
+  return `Depth-wise, ${percent(busy)} of the rows work; when rows wait for the deepest, ${percent(waiting)}`;
 }
 
 function legend(loops: number, variants: readonly BenchVariant[]): Markup {
@@ -101,6 +101,6 @@ function legend(loops: number, variants: readonly BenchVariant[]): Markup {
   ${roles.has('replay') && swatch('depth-0 replay', 'again, after making room')}
   <li><svg width="16" height="12" aria-hidden="true"><rect class="depth-${loops - 1}" width="16" height="12" rx="1"/><path class="token-rim" d="M8 6h0"/><path class="token-mark" d="M8 6h0"/></svg>gives a token</li>
   <li><svg width="16" height="12" aria-hidden="true"><rect class="depth-${loops - 1}" width="16" height="12" rx="1"/><path class="end-mark" d="M14 0v12"/></svg>last token of its sequence</li>
-  <li><svg width="16" height="12" aria-hidden="true"><rect class="lanes" width="16" height="12" rx="1"/></svg>empty slot</li>
+  <li><svg width="16" height="12" aria-hidden="true"><rect class="lanes" width="16" height="12" rx="1"/></svg>not in this step</li>
 </ul>`;
 }
