@@ -28,7 +28,7 @@ export class EngineStopped extends Error {
 
 /**
  * Turns the tokens of a running request to text, up to a stop string. Parts come when there is text to show; the last
- * one may have none. Ends without a last part when it is aborted; the request is cancelled whatever way this ends.
+ * one may have none. Ends without a last part when it is aborted. Leaving this early cancels the request.
  * @param signal whoever aborts it also cancels the request, so that its next token is not waited for
  */
 export async function* choiceParts(
@@ -48,29 +48,27 @@ export async function* choiceParts(
     pending = { text: '', tokens: [], exits: [] };
     return part;
   };
-  try {
+  if (signal.aborted) return;
+  for await (const { token, exit, finished } of running) {
     if (signal.aborted) return;
-    for await (const { token, exit, finished } of running) {
-      if (signal.aborted) return;
-      pending.tokens.push(token);
-      pending.exits.push(exit);
-      loops += exit;
-      made++;
-      let { text, stopped } = watcher.push(stream?.push(token) ?? '');
-      pending.text += text;
-      if (finished !== undefined && !stopped) {
-        ({ text, stopped } = watcher.push(stream?.end() ?? ''));
-        pending.text += text + (stopped ? '' : watcher.end());
-      }
-      if (finished === 'cancelled') break;
-      if (stopped || finished !== undefined) {
-        yield { ...take(), end: { reason: stopped ? 'stop' : finished!, meanLoops: loops / made } };
-        return;
-      }
-      if (pending.text !== '' || tokenizer === undefined) yield take();
+    pending.tokens.push(token);
+    pending.exits.push(exit);
+    loops += exit;
+    made++;
+    let { text, stopped } = watcher.push(stream?.push(token) ?? '');
+    pending.text += text;
+    if (finished !== undefined && !stopped) {
+      ({ text, stopped } = watcher.push(stream?.end() ?? ''));
+      pending.text += text + (stopped ? '' : watcher.end());
     }
-    if (!signal.aborted) throw new EngineStopped('The engine ended the request.');
-  } finally {
-    running.cancel();
+    if (finished === 'cancelled') break;
+    if (stopped || finished !== undefined) {
+      // Before a client that reads slowly takes what was made.
+      running.cancel();
+      yield { ...take(), end: { reason: stopped ? 'stop' : finished!, meanLoops: loops / made } };
+      return;
+    }
+    if (pending.text !== '' || tokenizer === undefined) yield take();
   }
+  if (!signal.aborted) throw new EngineStopped('The engine ended the request.');
 }

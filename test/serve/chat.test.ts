@@ -39,6 +39,14 @@ describe('POST /v1/chat/completions', () => {
     expect(String.fromCodePoint(...engine.submitted[0]!.prompt)).toBe('user: hi|assistant: ');
   });
 
+  test('the template has written the special tokens, so the tokenizer adds none', async () => {
+    const { post, engine } = await serving({}, { chatTemplate: template });
+    const { tokenizer } = engine;
+    const encode = (text: string, around?: 'none') => (around === 'none' ? tokenizer!.encode(text) : [1]);
+    Object.assign(engine, { tokenizer: { ...tokenizer, encode } });
+    expect((await post(path, { messages, max_tokens: 1 })).json.usage.prompt_tokens).toBe(20);
+  });
+
   test('without a number of tokens it fills the room that there is', async () => {
     const { post } = await serving({}, { chatTemplate: template });
     const { json } = await post(path, { messages });

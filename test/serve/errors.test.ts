@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { Diagnostic } from '../../files/diagnostics.ts';
+import { RuntimeFailure } from '../../runtime/session.ts';
 import { eventually, type Serving, serving } from './serving.ts';
 
 const completions = '/v1/completions';
@@ -178,6 +180,7 @@ test('only JSON is read, so that no web page can ask without being let', async (
 });
 
 describe('an engine that fails', () => {
+  const oneFailed: Diagnostic = { severity: 'error', code: 'onnxruntime-failed', message: 'One failed.' };
   const broken = { status: 503, code: 'runtime_failed', message: 'The fake failed.' };
   const shown = ({ status, json }: Awaited<ReturnType<Serving['post']>>) => ({
     status,
@@ -207,6 +210,22 @@ describe('an engine that fails', () => {
     setTimeout(engine.fail, 25);
     const all = await running;
     expect(all.at(-1)).toMatchObject({ error: { message: broken.message, type: 'server_error', code: broken.code } });
+  });
+
+  test('on one of several texts takes the others along', async () => {
+    const { engine, post, failures } = await serving({ pace: 60_000 });
+    const { submit } = engine;
+    const failing: typeof submit = (request) => {
+      const running = submit(request);
+      if (!running.ok || Reflect.get(request.sampling!, 'seed') !== 2) return running;
+      const fail = async () => Promise.reject(new RuntimeFailure(oneFailed));
+      return { ...running, value: { ...running.value, [Symbol.asyncIterator]: () => ({ next: fail }) } };
+    };
+    Object.assign(engine, { submit: failing });
+    const { status, json } = await post(completions, { prompt: 'a', n: 4, seed: 0 });
+    expect({ status, message: json.error.message }).toEqual({ status: 503, message: oneFailed.message });
+    expect(failures).toHaveLength(1);
+    expect(engine.live()).toBe(0);
   });
 
   test('that throws is a bug of ours: no stack for the client, the error for the log', async () => {

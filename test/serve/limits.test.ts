@@ -57,6 +57,21 @@ describe('clients that go away', () => {
     expect(engine.cancelled()).toBe(3);
   });
 
+  test('also sequences that wait for their turn, or for a long step', async () => {
+    const { url, engine } = await serving({ pace: 60_000, maxSequences: 1 });
+    const abort = new AbortController();
+    const answer = fetch(url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...long, n: 12, stream: true }),
+      signal: abort.signal,
+    }).then((response) => response.text());
+    await eventually(() => engine.live() === 12);
+    abort.abort();
+    await expect(answer).rejects.toThrow();
+    await eventually(() => engine.live() === 0);
+  });
+
   test('also requests that were sent ahead of their answers', async () => {
     const { port, engine, ended } = await serving({ pace: 20, maxPositions: 2000 });
     const { send, socket } = await rawClient(port);

@@ -82,9 +82,9 @@ export function eventsOf(text: string): readonly unknown[] {
   });
 }
 
-/** Waits until something holds; fails after two seconds. */
+/** Waits until something holds; fails after ten seconds. */
 export async function eventually(holds: () => boolean): Promise<void> {
-  for (const end = Date.now() + 2000; !holds(); ) {
+  for (const end = Date.now() + 10_000; !holds(); ) {
     if (Date.now() > end) throw new Error(`it never came to pass: ${holds}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
