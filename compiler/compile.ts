@@ -96,7 +96,7 @@ async function write(
     target: 'onnx',
     dialect,
     precision: { compute, weights: options.writeWeights ? 'written' : 'checkpoint' },
-    passes: passes.map(({ name }) => name),
+    passes: passes.map(({ name, branch }) => (branch === undefined ? name : `${branch}-${name}`)),
     loraStrategy: strategy,
     graphs: graphs.map(({ graph }) => graph),
     ...(form === 'depth-batched' && { pages: pagesOf(options) }),
