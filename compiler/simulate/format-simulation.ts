@@ -30,11 +30,13 @@ function runLines(run: SimulatedRun, { fitting }: SimulationReport, bold: Emphas
   const fastest = run.batchings.reduce((a, b) => (b.tokensPerSecond > a.tokensPerSecond ? b : a));
   const table = formatTable([titles, ...run.batchings.map(batchingCells)], aligns);
   const { rows, entering, leaving } = run.tuneFor;
+  const needed = run.batchings.find(({ batching }) => batching === 'depth-wise')?.tuneForRows ?? rows;
+  const mostly = needed < rows ? ` This workload mostly needs ${needed}.` : '';
   return [
     `${bold(plural(run.maxRows, 'row'))}, ${limitText(run, fitting)}`,
     ...table.map((line, i) => `  ${run.batchings[i - 1] === fastest ? bold(line) : line}`),
     `  These exits allow a gain of ${run.gain.toFixed(2)}; with heads, host and caches ${run.gainWithAll.toFixed(2)}.`,
-    `  Tune a depth-wise graph for ${plural(rows, 'row')}, of which ${entering} enter and ${leaving} leave.`,
+    `  Tune a depth-wise graph for ${plural(rows, 'row')}, of which ${entering} enter and ${leaving} leave.${mostly}`,
   ];
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -54,6 +54,20 @@ async function scenarios(changes: object, files: Readonly<Record<string, unknown
 test('schema/rtc-simulation.schema.json is what the validator says; `npx vitest run -u` writes it anew', async () => {
   const path = join(import.meta.dirname, '../../schema/rtc-simulation.schema.json');
   await expect(simulationSchemaText()).toMatchFileSnapshot(path);
+});
+
+test('the file in docs/simulate.md is one that could be run', async () => {
+  const text = await readFile(join(import.meta.dirname, '../../docs/simulate.md'), 'utf8');
+  const [, example] = text.match(/```json\n(.*?)```/s)!;
+  const { exits, times, ...rest } = JSON.parse(example!);
+  expect([exits, times]).toEqual([{ trace: 'run.json' }, { file: 'profile.json' }]);
+  const prompt = [9, 8, 7];
+  const run = { sequences: [{ prompt, exits: [3, 1, 2] }] };
+  const { scenarios: all } = await scenarios(
+    { ...rest, exits, times },
+    { 'run.json': run, 'profile.json': { passes } },
+  );
+  expect(all.map(({ maxRows }) => maxRows)).toEqual(rest.limits.maxRows);
 });
 
 test('a small simulation, with what it does not say filled in', async () => {
