@@ -33,7 +33,7 @@ A small simulation; schema/rtc-simulation.schema.json has every key:
       "heads": [{ "heads": 1, "milliseconds": 0.4 }, { "heads": 32, "milliseconds": 1.2 }]
     },
     "exits": { "mean": 1.76 },
-    "workload": { "sequences": 200, "newTokens": { "least": 16, "most": 200 } },
+    "workload": { "sequences": 100, "newTokens": { "least": 16, "most": 200 } },
     "limits": { "maxRows": [8, 16, 32] }
   }
 Instead of these: "times": {"file": "profile.json"}, "exits": {"trace": "run.json"} as "rtc run --json" prints it, or

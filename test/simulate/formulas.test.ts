@@ -119,7 +119,7 @@ const costs = stepCosts({
   ],
   host: 0.2,
 });
-const steadyExits = randomExits(shares, 12, 1500);
+const steadyExits = randomExits(shares, 12, 900);
 
 describe('formula and events agree within 3 % while the queue is full', () => {
   const cases: readonly (readonly [string, Partial<Scenario>])[] = [
@@ -131,7 +131,7 @@ describe('formula and events agree within 3 % while the queue is full', () => {
   ];
   test.each(cases)('%s', async (_, changes) => {
     const onlySecond = changes.exitsAfter?.length === 1;
-    const exits = onlySecond ? randomExits([0, 0.6, 0.4], 12, 1500) : steadyExits;
+    const exits = onlySecond ? randomExits([0, 0.6, 0.4], 12, 900) : steadyExits;
     // All sequences end together, so that the queue is full to the end.
     const scenario = scenarioOf(exits, { costs, maxRows: 12, maxSequences: 12, ...changes });
     const measured = sharesOf(exits.flat(), 3)!;
