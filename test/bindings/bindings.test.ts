@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -90,6 +90,66 @@ console.log(JSON.stringify(tokens));
 `;
 }
 
+/** The same with the form depth-batched: every token runs the whole text again, loop by loop, without a page. */
+const stepConsumer = `
+import { Tensor, type TypedTensor } from 'onnxruntime-node';
+import { loadPropagate, loadStep, type StepInputs } from './package/bindings.ts';
+
+const step = await loadStep(process.argv[2]);
+const ids = [5, 6, 7];
+const integers = (numbers: readonly number[], ...dims: number[]) => new Tensor('int64', BigInt64Array.from(numbers, BigInt), dims);
+const floats = (...dims: number[]) => new Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b)), dims);
+const page = () => floats(1, 2, 64, 16);
+let hidden: TypedTensor<'float32'> = floats(1, ids.length, 64);
+while (ids.length < 9) {
+  const n = ids.length;
+  hidden = floats(1, n, 64);
+  for (let depth = 0; depth < 3; depth++) {
+    const last = depth === 2;
+    const inputs: StepInputs = {
+      input_ids: integers(ids, 1, n), hidden, depth: integers([depth], 1), position_ids: integers(ids.map((_, i) => i), 1, n),
+      past_length: integers([0], 1), page_table: integers([], 1, 0), head_rows: last ? integers([n - 1], 1) : integers([], 0),
+      'key_pages.0': page(), 'value_pages.0': page(), 'key_pages.1': page(), 'value_pages.1': page(),
+    };
+    const outputs = await step.run(inputs, ['hidden.out', 'next_token']);
+    hidden = outputs['hidden.out'];
+    if (last) ids.push(Number(outputs.next_token.data[0]));
+  }
+}
+await step.release();
+const propagate = await loadPropagate(process.argv[2]);
+const { 'new_key.1': key } = await propagate.run({ hidden: floats(2, 64), depth: integers([1, 2], 2), position_ids: integers([0, 9], 2) });
+if (key.dims.join() !== '2,2,16') throw new Error(key.dims.join());
+await propagate.release();
+console.log(JSON.stringify(ids.slice(3)));
+`;
+
+test('form depth-batched: both graphs are bound, and a loop around the step generates what rtc does', async () => {
+  const folder = await project('depth-batched');
+  const model = join(root, 'test/models/llama-recursive');
+  for (const form of ['depth-batched', 'unrolled'] as const) {
+    const compiled = await compile({ model, form, bindings: true, out: join(folder, form) });
+    expect(compiled.ok).toBe(true);
+  }
+  await rename(join(folder, 'depth-batched'), join(folder, 'package'));
+  await writeFile(join(folder, 'main.ts'), stepConsumer);
+  expect(await check(folder, ['main.ts'])).toBe('');
+  const { stdout } = await execa(process.execPath, [join(folder, 'dist', 'main.js'), join(folder, 'package')]);
+  expect(JSON.parse(stdout)).toEqual(await generated(join(folder, 'unrolled')));
+});
+
+/** Six tokens behind a prompt, as rtc generates them. */
+async function generated(folder: string): Promise<readonly number[]> {
+  const loaded = await loadPackage(folder);
+  if (!loaded.ok) throw new Error('not loaded');
+  const stream = generate(loaded.value, [[5, 6, 7]], { maxNewTokens: 6, ignoreEos: true, exitThreshold: 1 });
+  if (!stream.ok) throw new Error('refused');
+  const tokens: number[] = [];
+  for await (const { token } of stream.value) tokens.push(token);
+  await loaded.value.close();
+  return tokens;
+}
+
 describe.each(['unrolled', 'loop'] as const)('form %s', (form) => {
   test('a program with the bindings compiles under strict and generates what rtc does', async () => {
     const folder = await project(form);
@@ -100,14 +160,7 @@ describe.each(['unrolled', 'loop'] as const)('form %s', (form) => {
     expect(await check(folder, ['main.ts'])).toBe('');
 
     const { stdout } = await execa(process.execPath, [join(folder, 'dist', 'main.js'), join(folder, 'package')]);
-    const loaded = await loadPackage(join(folder, 'package'));
-    if (!loaded.ok) throw new Error('not loaded');
-    const stream = generate(loaded.value, [[5, 6, 7]], { maxNewTokens: 6, ignoreEos: true, exitThreshold: 1 });
-    if (!stream.ok) throw new Error('refused');
-    const tokens: number[] = [];
-    for await (const { token } of stream.value) tokens.push(token);
-    await loaded.value.close();
-    expect(JSON.parse(stdout)).toEqual(tokens);
+    expect(JSON.parse(stdout)).toEqual(await generated(join(folder, 'package')));
   });
 
   test('what does not fit the graph does not compile', async () => {

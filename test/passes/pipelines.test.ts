@@ -2,9 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { Graph } from '../../ir/graph.ts';
 import { createInterpreter } from '../../ir/interpret/interpret.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
+import { printGraph } from '../../ir/print.ts';
 import { fileWeights, weightKey } from '../../ir/weights.ts';
-import { loopPipeline, type PipelineOptions, unrolledPipeline } from '../../passes/pipelines.ts';
-import { replayNames } from '../../passes/replay.ts';
+import { depthBatch } from '../../passes/depth-batch.ts';
+import { foldLoop } from '../../passes/fold-loop.ts';
+import { depthBatchedPipeline, loopPipeline, type PipelineOptions, unrolledPipeline } from '../../passes/pipelines.ts';
+import { propagateExits } from '../../passes/propagate-exits.ts';
+import { replay, replayNames } from '../../passes/replay.ts';
+import { writeReproducer } from '../../passes/reproducer.ts';
 import { type PassRecord, runPasses } from '../../passes/run-passes.ts';
 import { dialects } from '../../targets/onnx/dialects.ts';
 import { expectClose } from '../support/expect-close.ts';
@@ -120,6 +125,27 @@ test.each(['unrolled', 'loop'] as const)('%s: every pass that runs can be replay
     const { passes } = lower(given, form, { keeps: dialects[dialect].keeps, precision: 'bf16' });
     for (const pass of passes) expect(replayNames).toContain(pass.name);
   }
+});
+
+test('depth-batched: every pass that runs can be replayed by name', async () => {
+  const { graph, model } = await referenceModel('llama-relaxed');
+  for (const dialect of ['portable', 'ort'] as const) {
+    const step = { layers: model.recursion, pageSize: 16, groups: 2, confidence: 'top1' } as const;
+    const options = { ...step, precision: 'bf16', lora: 'auto', keeps: dialects[dialect].keeps, exits: [] } as const;
+    const result = runPasses(graph, (source, run) => depthBatchedPipeline(source, options, run));
+    if (result.outcome !== 'done') return expect.fail(JSON.stringify(result));
+    for (const pass of result.passes) expect(replayNames).toContain(pass.name);
+  }
+});
+
+test.each(['depth-batch', 'propagate-exits'])('%s breaks again as it broke: from its options', async (name) => {
+  const { graph, model } = await referenceModel('llama-relaxed');
+  const folded = foldLoop.run(graph, { note: () => {} });
+  const step = { layers: model.recursion, pageSize: 32, groups: 3, confidence: 'margin' } as const;
+  const pass = name === 'depth-batch' ? depthBatch(step) : propagateExits(model.recursion);
+  const again = replay(writeReproducer(pass, folded, 'as if'));
+  if (!('outcome' in again) || again.outcome !== 'done') return expect.fail(JSON.stringify(again));
+  expect(printGraph(again.graph)).toBe(printGraph(pass.run(folded, { note: () => {} })));
 });
 
 test('auto says what every strategy costs, and never makes the package grow', async () => {

@@ -6,6 +6,7 @@ import { cse } from '../../passes/cse.ts';
 import { foldConstants } from '../../passes/fold-constants.ts';
 import { mergeLora } from '../../passes/merge-lora.ts';
 import type { RunPass, StablePass } from '../../passes/pass.ts';
+import { Refusal } from '../../passes/refusal.ts';
 import { replay } from '../../passes/replay.ts';
 import { type DebugMessage, runPasses } from '../../passes/run-passes.ts';
 
@@ -69,6 +70,43 @@ describe('runPasses', () => {
     if (result.outcome !== 'stopped') return expect.fail(result.outcome);
     expect(result.passes.map(({ name }) => name)).toEqual(['merge-lora']);
     expect(printGraph(result.graph)).toContain('%update.a: f32[batch,1] = linear %x, %a');
+  });
+
+  test('a branch has names, numbers and a place to stop of its own', () => {
+    const dumps: string[] = [];
+    const two = (graph: Graph<'unrolled'>, run: RunPass) => {
+      const merged = run(mergeLora({ strategy: 'keep' }), graph);
+      const branch = run.branch('other');
+      return { main: run(cse, merged), other: branch(foldConstants, branch(cse, merged)) };
+    };
+    const onDump = (name: string) => dumps.push(name);
+    const result = runPasses(source(), two, { onDump });
+    if (result.outcome !== 'done') return expect.fail(result.outcome);
+    expect(result.graph.other.ops).toHaveLength(result.graph.main.ops.length);
+    expect(dumps).toEqual(['00-source', '01-merge-lora', '02-cse', 'other-00-cse', 'other-01-fold-constants']);
+    expect(result.passes.map(({ name, branch }) => [name, branch])).toEqual([
+      ['merge-lora', undefined],
+      ['cse', undefined],
+      ['cse', 'other'],
+      ['fold-constants', 'other'],
+    ]);
+    const stopped = runPasses(source(), two, { stopAfter: 'other-cse' });
+    expect(stopped).toMatchObject({ outcome: 'stopped', passes: [{}, {}, { branch: 'other' }] });
+  });
+
+  test('what a pass refuses comes back in its words, and is nobody’s bug', () => {
+    const refusing: StablePass = {
+      ...broken('throws'),
+      run: () => {
+        throw new Refusal('One thing.', 'Another.');
+      },
+    };
+    expect(runPasses(source(), (graph, run) => run(refusing, graph))).toEqual({
+      outcome: 'refused',
+      pass: 'broken',
+      problems: ['One thing.', 'Another.'],
+      passes: [],
+    });
   });
 
   test('says at each level what it is for', () => {
