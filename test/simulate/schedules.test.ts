@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Scenario, SimulatedBatching } from '../../simulate/scenario.ts';
 import { stepDuration } from '../../simulate/schedule/simulated-step.ts';
 import { simulatedSteps } from '../../simulate/schedule/simulated-steps.ts';
+import { simulateBatching } from '../../simulate/simulate-batching.ts';
 import { stepCosts } from '../../simulate/step-costs.ts';
 import { scenarioOf } from './scenario.ts';
 
@@ -222,6 +223,22 @@ describe('time', () => {
     ];
     const scenario = scenarioOf([], { costs, requests, loops: 2, exitsAfter: [1], kvPolicy: 'shared' });
     expect(drawn(scenario, 'depth-wise')).toEqual(['pa0 pb0', 'pa1 pb1*', 'pa0 b0', 'pa1* b1!', 'a0!']);
+  });
+
+  test('waiting times count from the arrival, and waiting for somebody to arrive is told apart', async () => {
+    const requests = [
+      { arrival: 100, promptTokens: 0, exits: [1, 1] },
+      { arrival: 105, promptTokens: 0, exits: [1] },
+    ];
+    const { timeToFirstToken, latency, breakdown, milliseconds } = (await simulateBatching(
+      scenarioOf([], { costs, requests }),
+      'depth-wise',
+    ))!;
+    // Steps: [100, 111.5], then both sequences until 134.0.
+    expect(timeToFirstToken).toMatchObject({ p50: 11.5, max: 29, mean: 20.25 });
+    expect(latency).toMatchObject({ p50: 29, max: 34 });
+    expect(milliseconds).toBe(134);
+    expect(breakdown).toEqual({ block: 30, prompt: 0, head: 3, padding: 0, cache: 0, host: 1, wait: 100 });
   });
 
   test('nothing runs until somebody arrives', () => {
