@@ -25,6 +25,8 @@ export interface PolicyRequest {
   readonly leaves: Leaves;
   /** Tokens to go on with, whatever is chosen: choice i is recorded, and `forced[i]` is read next. */
   readonly forced?: readonly number[];
+  /** Rounds the hidden state behind every layer to float32: how much of what comes of it is rounding? */
+  readonly rounded?: boolean;
 }
 
 /** What comes of it; lists are by new token but for `entries`. */
@@ -54,7 +56,7 @@ export function kvPolicyReference(model: SourceModel): KvPolicyReference {
 async function generate(
   model: SourceModel,
   parts: ModelParts,
-  { prompt, maxNewTokens, policy, leaves, forced }: PolicyRequest,
+  { prompt, maxNewTokens, policy, leaves, forced, rounded }: PolicyRequest,
 ): Promise<PolicyRun> {
   const { prelude, block, loops, coda } = model.recursion;
   const preludeLayers = range(0, prelude);
@@ -77,7 +79,7 @@ async function generate(
     for (const k of layers) {
       const made = await parts.layer(k, depth, hidden, slot(k, depth ?? 0).slice(0, position));
       keep(k, made.entry);
-      hidden = made.hidden;
+      hidden = rounded ? made.hidden.map(Math.fround) : made.hidden;
     }
     return hidden;
   };
