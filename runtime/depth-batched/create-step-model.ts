@@ -1,8 +1,9 @@
 import type { PackageManifest } from '../../files/manifest.ts';
 import { invariant } from '../../ir/invariant.ts';
 import type { GraphSession, HostTensor } from '../session.ts';
-import { cachePages, type EntryCopy } from './cache-pages.ts';
-import { numbersOf } from './numbers.ts';
+import { cachePages } from './cache-pages.ts';
+import type { EntryCopy } from './copy-plan.ts';
+import { allFinite, numbersOf } from './numbers.ts';
 import { growingIntegers, growingStates, type StepInputs, stepInputs } from './step-inputs.ts';
 import type { ExitState, StepModel, StepResult, StepShape } from './step-model.ts';
 
@@ -32,6 +33,8 @@ export function createStepModel(parts: StepModelParts): StepModel {
   const names = step.outputs.map(({ name }) => name);
   const allButLogits = names.filter((name) => name !== 'logits');
   const propagation = propagator(parts);
+  const finiteEntries = (part: EntryCopy['part'], outputs: Readonly<Record<string, HostTensor>>, row: number) =>
+    layers.every((layer, i) => layer.part !== part || finiteRow(outputs[`new_value.${i}`]!, row));
   let last: { readonly inputs: StepInputs; readonly outputs: Readonly<Record<string, HostTensor>> } | undefined;
 
   return {
@@ -59,14 +62,23 @@ export function createStepModel(parts: StepModelParts): StepModel {
       invariant(last !== undefined, 'entries are written behind a step');
       const { inputs, outputs } = last;
       const places = { block: inputs.places, prelude: inputs.entering, coda: inputs.leaving };
-      const copies = writes.map((write): EntryCopy => ({ ...write, row: places[write.part][write.row]! }));
+      const copies = writes.map((write): EntryCopy => {
+        const row = places[write.part][write.row]!;
+        // Values that are not finite leave the block, or the model, with their row, where they take fewer looks.
+        const finite =
+          write.part === 'coda'
+            ? finiteEntries('coda', outputs, row)
+            : finiteRow(outputs['hidden.out']!, places.block[write.row]!);
+        return { ...write, row, finite };
+      });
       cache.write(outputs, inputs.tokens, copies);
     },
     propagate: async (states) => {
       if (states.length === 0) return 0;
       const { outputs, milliseconds } = await propagation.run(states);
       const copies = states.map(({ pages, position }, row): EntryCopy => {
-        return { part: 'block', row, firstToken: 0, tokens: 1, pages, position };
+        const finite = finiteEntries('block', outputs, row);
+        return { part: 'block', row, firstToken: 0, tokens: 1, pages, position, finite };
       });
       cache.write(outputs, 1, copies);
       return milliseconds;
@@ -100,6 +112,12 @@ function propagator({ shape, propagate }: StepModelParts) {
     },
     close: async () => session?.close(),
   };
+}
+
+/** Whether one entry of the first axis is finite. */
+function finiteRow({ data, dims }: HostTensor, row: number): boolean {
+  const size = data.length / dims[0]!;
+  return allFinite(numbersOf(data), row * size, (row + 1) * size);
 }
 
 function readResult(
