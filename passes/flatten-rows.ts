@@ -10,7 +10,7 @@ import type { StablePass } from './pass.ts';
  * Makes matrices of what products work on.
  *
  * Given: `linear(x, W)` with x [batch, sequence, N], and what is done to such values row by row: element by element,
- * with vectors over the last axis, norms and sums along it, cut along it.
+ * with vectors over the last axis, norms and sums along it, cut and joined along it.
  * Result: the same on [batch*sequence, N], with a reshape in front of and behind each run of such operations. A target
  * that multiplies matrices only (ONNX's Gemm, which takes weights as they lie in the checkpoint) needs no more.
  * A matrix that was given more axes is taken as it was.
@@ -62,7 +62,7 @@ function worksOnRows(op: Op): boolean {
     const { axis, keep = true } = op.attrs as { readonly axis: number; readonly keep?: boolean };
     return keep && axis === dims.length - 1;
   }
-  if (op.kind === 'split') return op.attrs.axis === dims.length - 1;
+  if (op.kind === 'split' || op.kind === 'concat') return op.attrs.axis === dims.length - 1;
   const fits = ({ type }: Value): boolean =>
     type.dims.length < 2 || (type.dims.length === dims.length && sameDims(type.dims.slice(0, -1), dims.slice(0, -1)));
   return elementwise.has(op.kind) && op.operands.every(fits);
@@ -80,7 +80,7 @@ function matrixOf(value: Value, matrices: ReadonlyMap<Value, Value>, builder: Gr
 
 /** `op` on matrices. */
 function addFlat(op: Op, operands: readonly Value[], builder: GraphBuilder): readonly Value[] {
-  const attrs = alongLastAxis.has(op.kind) || op.kind === 'split' ? { ...op.attrs, axis: 1 } : op.attrs;
+  const attrs = 'axis' in op.attrs ? { ...op.attrs, axis: 1 } : op.attrs;
   const results = op.results.map(({ name, type }) => ({
     name: builder.freshName(`${name}.rows`),
     type: tensor(type.dtype, flatDims(type.dims)),

@@ -10,6 +10,7 @@ import { fuseAddNorm } from './fuse-add-norm.ts';
 import { fuseRotary } from './fuse-rotary.ts';
 import type { Confidence } from './insert-exit-heads/confidence.ts';
 import { insertExitHeads } from './insert-exit-heads.ts';
+import { joinRotary } from './join-rotary.ts';
 import { type LoraStrategy, mergeLora } from './merge-lora.ts';
 import type { RunPass } from './pass.ts';
 import { propagateExits } from './propagate-exits.ts';
@@ -87,7 +88,7 @@ function finish(graph: Graph<'unrolled'> | Graph<'folded'>, options: PipelineOpt
   const typed = run(setPrecision({ compute: options.precision }), merged);
   // Fused before the parts are taken apart for good.
   const normed = options.keeps.has('add_rms_norm') ? run(fuseAddNorm, typed) : typed;
-  const rotated = options.keeps.has('rotary_lookup') ? run(fuseRotary, normed) : normed;
+  const rotated = options.keeps.has('rotary_lookup') ? run(fuseRotary, normed) : run(joinRotary, normed);
   const flat = run(flattenRows, run(takeApart(options.keeps), rotated));
   // Only once the axes that nobody wants back are gone is a sum the only use of a product.
   return cleanUp(run(fuseAddLinear, run(removeDeadCode, flat)), run);

@@ -9,6 +9,7 @@ import { fuseAddLinear } from './fuse-add-linear.ts';
 import { fuseAddNorm } from './fuse-add-norm.ts';
 import { fuseRotary } from './fuse-rotary.ts';
 import { insertExitHeads } from './insert-exit-heads.ts';
+import { joinRotary } from './join-rotary.ts';
 import { mergeLora } from './merge-lora.ts';
 import type { PassOptions, StablePass } from './pass.ts';
 import { propagateExits } from './propagate-exits.ts';
@@ -55,6 +56,7 @@ const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | un
   'fuse-add-linear': () => anyPass(fuseAddLinear),
   'fuse-add-norm': () => anyPass(fuseAddNorm),
   'fuse-rotary': () => anyPass(fuseRotary),
+  'join-rotary': () => anyPass(joinRotary),
   'stack-cache': (options) => {
     const layers = storedLayers(options);
     return layers && anyPass(stackCache(layers));

@@ -53,7 +53,7 @@ export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
           case 'attention':
             return [attention(builder, operands as Four, op, besides(3))];
           case 'paged_attention':
-            return [pagedAttention(builder, op, operands, besides)];
+            return [pagedAttention(builder, op, operands, besides, keeps.has('rotary_lookup'))];
           default:
             return undefined;
         }

@@ -18,7 +18,7 @@ export function attention(
   const bias = builder.inScope(maskScope, () => maskBias(builder, mask, heads.group, softmaxType(q)));
   const scores = builder.add(
     'matmul',
-    [groupedQueries(builder, q, heads, attrs.scale), turned(builder, k)],
+    [groupedQueries(builder, q, heads, attrs.scale), turned(builder, k, 'k.transposed')],
     {},
     'scores',
   );
@@ -60,9 +60,9 @@ export function groupedQueries(
     : builder.add('mul', [grouped, builder.constant(dtype, roundTo(dtype, scale))], {}, 'q.scaled');
 }
 
-/** kᵀ, which ONNX Runtime makes a flag of the product. */
-export function turned(builder: GraphBuilder, k: Value): Value {
-  return builder.add('transpose', [k], { perm: [0, 1, 3, 2] }, 'k.transposed');
+/** The matrices in the last two axes transposed; in front of a product ONNX Runtime makes that a flag of the product. */
+export function turned(builder: GraphBuilder, x: Value, name: string): Value {
+  return builder.add('transpose', [x], { perm: [0, 1, 3, 2] }, name);
 }
 
 /** What attention gives a group of heads, as [ROWS, HEADS, TOKENS, E] again. */

@@ -16,12 +16,16 @@ interface RowGroup {
  * not joined with the new keys and values, which would copy them once more: scores are joined, which are smaller, and
  * their shares cut in two again.
  * @param scopeOf where what every layer makes alike from a mask belongs
+ * @param wholeRotary true where the target rotates by one operator. Where it does not, the scores of new keys are turned
+ * and not the keys: ONNX Runtime would move that up through the parts of the rotation, and then has two transpositions
+ * that are no flag of the product
  */
 export function pagedAttention(
   builder: GraphBuilder,
   op: OpOf<'paged_attention'>,
   operands: readonly Value[],
   scopeOf: (operand: number) => string,
+  wholeRotary: boolean,
 ): Value {
   const [q, k, v, keyPages, valuePages, ...rest] = operands as [Value, Value, Value, Value, Value, ...Value[]];
   const heads = groupedHeads(q, k);
@@ -44,7 +48,7 @@ export function pagedAttention(
   const [allKeys, allValues] = [pagesOfHeads(builder, keyPages), pagesOfHeads(builder, valuePages)];
   const attended = groups.map(({ places, bias }, i) => {
     const past = [lookUp(builder, allKeys, places), lookUp(builder, allValues, places)] as const;
-    return attendGroup(builder, [ofQueries[i]!, ofKeys[i]!, ofValues[i]!, ...past], bias);
+    return attendGroup(builder, [ofQueries[i]!, ofKeys[i]!, ofValues[i]!, ...past], bias, wholeRotary);
   });
   const joined = groups.length === 1 ? attended[0]! : builder.add('concat', attended, { axis: 0 }, 'attended');
   return ungrouped(builder, joined, q, heads);
@@ -57,9 +61,12 @@ function attendGroup(
   builder: GraphBuilder,
   [queries, k, v, pastKeys, pastValues]: readonly [Value, Value, Value, Value, Value],
   bias: Value,
+  wholeRotary: boolean,
 ): Value {
-  const pastScores = builder.add('matmul', [queries, turned(builder, pastKeys)], {}, 'scores.past');
-  const newScores = builder.add('matmul', [queries, turned(builder, k)], {}, 'scores.new');
+  const pastScores = builder.add('matmul', [queries, turned(builder, pastKeys, 'past.turned')], {}, 'scores.past');
+  const newScores = wholeRotary
+    ? builder.add('matmul', [queries, turned(builder, k, 'k.turned')], {}, 'scores.new')
+    : turned(builder, builder.add('matmul', [k, turned(builder, queries, 'q.turned')], {}, 'scores.new'), 'scores.new');
   const shares = sharesOf(builder, builder.add('concat', [pastScores, newScores], { axis: 3 }, 'scores'), bias);
   const sizes = [pastKeys.type.dims[2]!, k.type.dims[2]!];
   const [pastShares, newShares] = builder.addAll('split', [shares], { axis: 3, sizes }, 'shares') as [Value, Value];
