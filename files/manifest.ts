@@ -133,7 +133,9 @@ export const manifestSchema = z
       })
       .describe('The model that was compiled.'),
     config: z.record(z.string(), z.unknown()).describe('config.json of the model, as it stands.'),
-    passes: z.array(text).describe('Passes that ran, in order; those of a graph beside the main one as {graph}-{pass}.'),
+    passes: z
+      .array(text)
+      .describe('Passes that ran, in order; those of a graph beside the main one as {graph}-{pass}.'),
     sizes: z.object({
       block: bytes,
       prelude: bytes,
