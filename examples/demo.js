@@ -9,11 +9,12 @@ const sentence = 'And God said unto Moses,';
 
 const commands = [
   ['inspect', model],
+  ['compile', model, '--out', 'out/kjv'],
+  ['verify', 'out/kjv', '--reference', `${model}/reference.safetensors`],
+  ['run', 'out/kjv', '--prompt', sentence, '--max-new-tokens', '60'],
+  ['run', 'out/kjv', '--prompt', sentence, '--prompt', 'Blessed are', '--exit-threshold', '0.7'],
   ['compile', model, '--form', 'unrolled', '--exit-logits', '--out', 'out/kjv-unrolled'],
   ['verify', 'out/kjv-unrolled', '--reference', `${model}/reference.safetensors`],
-  ['run', 'out/kjv-unrolled', '--prompt', sentence, '--max-new-tokens', '60'],
-  ['compile', model, '--form', 'loop', '--out', 'out/kjv-loop'],
-  ['run', 'out/kjv-loop', '--prompt', sentence, '--max-new-tokens', '60', '--exit-threshold', '0.7'],
 ];
 
 for (const command of commands) {

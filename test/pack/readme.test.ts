@@ -37,7 +37,7 @@ test('the programs of README type-check under strict', async () => {
     const names = programs.map((_, i) => `${i}.ts`);
     expect(await strictCheck(folder, names)).toBe('');
     // What is checked are rtc's own types: a wrong option is found.
-    await writeFile(join(folder, 'wrong.ts'), programs[0]!.replace("form: 'loop'", "form: 'spiral'"));
+    await writeFile(join(folder, 'wrong.ts'), programs[0]!.replace("form: 'depth-batched'", "form: 'spiral'"));
     expect(await strictCheck(folder, ['wrong.ts'])).toContain('"spiral"');
   } finally {
     await rm(folder, { recursive: true });
