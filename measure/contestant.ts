@@ -15,8 +15,11 @@ export interface StepRecord {
   readonly rows: StepReport['rows'];
   readonly heads: number;
   readonly tokens: StepReport['tokens'];
-  /** Whether sequences were waiting all the time, so that no row had to stay empty. */
-  readonly queued: boolean;
+  /**
+   * Whether this is the steady state: all rows had been in use before, and sequences were waiting, so that none had to
+   * stay empty since.
+   */
+  readonly steady: boolean;
 }
 
 /** What became of one sequence. */
@@ -51,13 +54,15 @@ export interface ContestantOptions {
   readonly label: string;
   /** Fresh. */
   readonly core: Core;
+  /** Rows of a decoding step at most. */
+  readonly maxRows: number;
   readonly workload: readonly WorkItem[];
   /** What decides when a token of a sequence leaves. */
   readonly exit: (item: WorkItem) => ExitRule;
 }
 
 /** Throws what a refused request says: the caller made sure that every sequence fits. */
-export function contestant({ kind, label, core, workload, exit }: ContestantOptions): Contestant {
+export function contestant({ kind, label, core, maxRows, workload, exit }: ContestantOptions): Contestant {
   const steps: StepRecord[] = [];
   const sequences = workload.map(({ arrival }) => ({
     arrival,
@@ -70,6 +75,7 @@ export function contestant({ kind, label, core, workload, exit }: ContestantOpti
   let submitted = 0;
   let made = 0;
   let ended = 0;
+  let filled = false;
 
   const submitArrived = () => {
     for (; submitted < workload.length && workload[submitted]!.arrival <= clock; submitted++) {
@@ -103,8 +109,9 @@ export function contestant({ kind, label, core, workload, exit }: ContestantOpti
       if (event.finished !== undefined) ended += 1;
     }
     const { kind: stepKind, rows, heads, tokens, milliseconds } = report;
-    const queued = core.state().waiting > 0;
-    steps.push({ kind: stepKind, start, duration, run: milliseconds.run, rows, heads, tokens, queued });
+    filled ||= stepKind === 'decode' && rows.length >= maxRows;
+    const steady = filled && core.state().waiting > 0;
+    steps.push({ kind: stepKind, start, duration, run: milliseconds.run, rows, heads, tokens, steady });
   };
 
   const done = () => ended === workload.length;

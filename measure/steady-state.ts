@@ -1,7 +1,7 @@
 import type { StepRecord } from './contestant.ts';
 import { medianOf, sumOf } from './statistics.ts';
 
-/** Decoding steps while sequences were waiting. */
+/** Decoding steps of the steady state. */
 export interface SteadyState {
   readonly steps: readonly StepRecord[];
   readonly tokens: number;
@@ -18,9 +18,9 @@ export interface SteadyState {
   readonly hostShare: number;
 }
 
-/** Steps that count for the steady state: one token a row, and every row could be used. */
+/** Steps that count for the steady state: decoding ones, of those in which every row could be used. */
 export function steadySteps(steps: readonly StepRecord[]): readonly StepRecord[] {
-  return steps.filter(({ kind, queued }) => kind === 'decode' && queued);
+  return steps.filter(({ kind, steady }) => kind === 'decode' && steady);
 }
 
 /** Undefined when there was no such step, or no token in them. */

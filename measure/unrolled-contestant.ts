@@ -43,7 +43,7 @@ export function unrolledContestant(loaded: LoadedPackage, workload: readonly Wor
     const kind = stream.first ? 'prefill' : 'decode';
     stream.first = false;
     const record = tokens.map(({ request }) => ({ request, depth: loops - 1, tokens: 1, role: 'token' as const }));
-    steps.push({ kind, start: clock, duration, run: duration, rows: record, heads: rows, tokens, queued: true });
+    steps.push({ kind, start: clock, duration, run: duration, rows: record, heads: rows, tokens, steady: true });
     clock += duration;
     made += rows;
   };

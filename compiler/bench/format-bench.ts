@@ -1,5 +1,6 @@
 import type { BenchDocument, BenchRun, BenchVariant } from '../../measure/bench-document.ts';
 import { duration, percent, quantity, times } from '../../measure/page/quantities.ts';
+import { spreadOf } from '../../measure/statistics.ts';
 import { printable } from '../inspect/printable.ts';
 import { plural } from '../inspect/section.ts';
 import { type Align, formatTable } from '../inspect/table.ts';
@@ -158,8 +159,19 @@ function boundLines(bounds: Bounds, name: string): readonly string[] {
   ];
 }
 
-function verdictLines({ sameTokens, unrolled, engine, othersCpu }: BenchRun): readonly string[] {
+function verdictLines({ variants, sameTokens, unrolled, engine, othersCpu }: BenchRun): readonly string[] {
   const lines: string[] = [];
+  const steadyRates = (kind: BenchVariant['kind']) =>
+    variants.find((variant) => variant.kind === kind)?.steady?.tokensPerSecond.samples ?? [];
+  const shrinks = steadyRates('sequence-wise-shrink');
+  const over = steadyRates('depth-wise').map((rate, round) => rate / shrinks[round]!);
+  if (over.length > 0 && shrinks.length === over.length) {
+    const { median, low, high } = spreadOf(over);
+    lines.push(
+      `Depth-wise batching makes ${times(median)} the tokens of sequence-wise batching that shrinks ` +
+        `(${low.toFixed(2)} to ${high.toFixed(2)}).`,
+    );
+  }
   if (sameTokens !== undefined) {
     lines.push(
       sameTokens

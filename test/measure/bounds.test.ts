@@ -24,7 +24,7 @@ function step(run: number, host: number, exits: readonly number[], rows = 8): St
     rows: Array.from({ length: rows }, (_, request) => ({ request, depth: 0, tokens: 1, role: 'token' as const })),
     heads: exits.length,
     tokens: exits.map((exit, request) => ({ request, token: 0, exit, confidence: 0 })),
-    queued: true,
+    steady: true,
   };
 }
 
@@ -80,7 +80,7 @@ describe('steadyState', () => {
     const state = steadyState([
       { ...step(100, 1, [2]), kind: 'prefill' },
       step(10, 1, [1, 1]),
-      { ...step(50, 1, [1]), queued: false },
+      { ...step(50, 1, [1]), steady: false },
       step(12, 2, [2]),
     ])!;
     expect(state).toMatchObject({ tokens: 3, milliseconds: 25, run: 11, host: 1.5, rowsPerStep: 8, headsPerStep: 1.5 });

@@ -49,11 +49,12 @@ function twoAtOnce(): Core {
   };
 }
 
-const make = (workload: readonly WorkItem[]): Contestant =>
+const make = (workload: readonly WorkItem[], maxRows = 2): Contestant =>
   contestant({
     kind: 'depth-wise',
     label: 'two at once',
     core: twoAtOnce(),
+    maxRows,
     workload,
     exit: () => ({ kind: 'fixed', loop: 1 }),
   });
@@ -66,8 +67,14 @@ describe('contestant', () => {
     expect(runner.sequences().map(({ tokens }) => tokens)).toEqual([[1, 2], [11, 12, 13], [21]]);
     expect(runner.sequences().map(({ times }) => times.length)).toEqual([2, 3, 1]);
     expect(runner.tokens()).toBe(6);
-    // The first two steps leave sequence 2 waiting until sequence 0 has ended.
-    expect(runner.steps.map(({ queued }) => queued)).toEqual([true, false, false]);
+    // Sequence 2 waits until sequence 0 has ended.
+    expect(runner.steps.map(({ steady }) => steady)).toEqual([true, false, false]);
+  });
+
+  test('there is no steady state before all rows were in use', async () => {
+    const runner = make([item(2), item(3), item(1)], 3);
+    await runner.advance(Number.POSITIVE_INFINITY);
+    expect(runner.steps.some(({ steady }) => steady)).toBe(false);
   });
 
   test('its clock is the sum of its steps, and jumps to the next arrival when there is nothing to do', async () => {
