@@ -14,15 +14,16 @@ export interface ProbeTimes {
   readonly evenPast: number;
 }
 
-/** A step in one of the ways in which it is timed. */
+/** A step in one of the ways in which it is timed: what it took, less what a bare pass took just before and after it. */
 interface Way {
   readonly rows: readonly StepRow[];
-  readonly times: number[];
+  readonly more: number[];
 }
 
 /**
  * Times the parts of a decoding step by running the very rows that a scheduler ran, again and again, in turn, with and
- * without heads and with other pasts. Writes nothing, so whoever made the rows does not notice.
+ * without heads and with other pasts. A head takes a tenth of what the pass in front of it does, so each is compared
+ * with the passes on both of its sides. Writes nothing, so whoever made the rows does not notice.
  * @param rows of a decoding step, with pages as `model` has them
  * @param headCounts how many heads to time; at most as many as there are rows
  * @param repeats how often each way is run
@@ -33,31 +34,32 @@ export async function probeStep(
   headCounts: readonly number[],
   repeats: number,
 ): Promise<ProbeTimes> {
+  const time = async (of: readonly StepRow[]) => (await model.run(of, { logits: false })).milliseconds;
   const bare = rows.map((row) => ({ ...row, heads: [], leaving: false }));
-  const way = (of: readonly StepRow[]): Way => ({ rows: of, times: [] });
-  const pass = way(bare);
+  const way = (of: readonly StepRow[]): Way => ({ rows: of, more: [] });
   const withoutPast = way(bare.map((row) => ({ ...row, position: 0, pages: [], boundaryPages: [] })));
   const evenPast = way(evenly(bare, model.shape.pageSize));
   const counts = [...new Set(headCounts)].filter((n) => n >= 1 && n <= rows.length).sort((a, b) => a - b);
   const headed = counts.map((count) =>
     way(bare.map((row, i) => (i < count ? { ...row, heads: [0], leaving: true } : row))),
   );
+  const passes = [await time(bare)];
   for (let i = 0; i < repeats; i++) {
     // There and back again: what warms or slows the machine meanwhile falls on all alike.
-    const turn = [pass, ...headed, withoutPast, evenPast];
-    for (const { rows: of, times } of i % 2 === 0 ? turn : turn.toReversed()) {
-      times.push((await model.run(of, { logits: false })).milliseconds);
+    const turn = [...headed, withoutPast, evenPast];
+    for (const { rows: of, more } of i % 2 === 0 ? turn : turn.toReversed()) {
+      const before = passes.at(-1)!;
+      const taken = await time(of);
+      passes.push(await time(bare));
+      more.push(taken - (before + passes.at(-1)!) / 2);
     }
   }
-  const base = medianOf(pass.times);
+  const pass = medianOf(passes);
   return {
-    pass: base,
-    heads: headed.map(({ times }, i) => ({
-      count: counts[i]!,
-      milliseconds: Math.max(0, medianOf(times.map((time, turn) => time - pass.times[turn]!))),
-    })),
-    withoutPast: medianOf(withoutPast.times),
-    evenPast: medianOf(evenPast.times),
+    pass,
+    heads: headed.map(({ more }, i) => ({ count: counts[i]!, milliseconds: Math.max(0, medianOf(more)) })),
+    withoutPast: pass + medianOf(withoutPast.more),
+    evenPast: pass + medianOf(evenPast.more),
   };
 }
 
