@@ -6,12 +6,13 @@ import type { WorkItem } from './workload.ts';
 /** Just below 1, in f32 too: exits are looked at, and (nearly) none is taken. */
 const neverQuite = 1 - 2 ** -20;
 
-/** Tokens that are listened to, at least. */
-const enough = 400;
+/** Confidences that are listened to, each time. */
+const enough = 300;
 
 /**
  * A threshold that lets tokens of this workload leave after `meanLoops` loops on average, as near as the confidences of
- * its beginning tell: it runs a part of the workload at full depth and listens to what every exit says.
+ * its beginning tell. Listens twice: to tokens that never leave, then, since what follows a token that left is another
+ * text, to tokens that leave by what was found first.
  * @param model with no sequence on its way
  */
 export async function calibrateThreshold(
@@ -20,17 +21,30 @@ export async function calibrateThreshold(
   options: CoreOptions,
   meanLoops: number,
 ): Promise<number> {
-  const heard = model.shape.exits.map((): number[] => []);
+  const { exits, loops } = model.shape;
+  const first = thresholdFor(await listen(model, workload, options, neverQuite), exits, loops, meanLoops);
+  return thresholdFor(await listen(model, workload, options, first), exits, loops, meanLoops);
+}
+
+/** Confidences behind each exit, of new tokens that got there. */
+async function listen(
+  model: StepModel,
+  workload: readonly WorkItem[],
+  options: CoreOptions,
+  threshold: number,
+): Promise<readonly (readonly number[])[]> {
+  const { exits } = model.shape;
+  const heard = exits.map((): number[] => []);
   const listening: StepModel = {
     ...model,
     run: async (rows, how) => {
       const result = await model.run(rows, how);
       let head = 0;
       for (const row of rows) {
-        for (const place of row.heads) {
-          const exit = model.shape.exits.indexOf(row.depth + 1);
+        for (const _ of row.heads) {
+          const exit = exits.indexOf(row.depth + 1);
           // Prompts end behind the last loop, where nothing is decided.
-          if (exit >= 0 && row.tokens.length === 1 && place === 0) heard[exit]!.push(result.confidence[head]!);
+          if (exit >= 0) heard[exit]!.push(result.confidence[head]!);
           head += 1;
         }
       }
@@ -39,12 +53,12 @@ export async function calibrateThreshold(
   };
   const core = createCore(listening, options);
   workload.forEach(({ prompt, newTokens }, i) => {
-    const exit = { kind: 'threshold', threshold: neverQuite } as const;
+    const exit = { kind: 'threshold', threshold } as const;
     const taken = core.submit(i, { prompt, maxNewTokens: newTokens, ignoreEos: true, exit });
     if (!taken.ok) throw new Error(taken.diagnostics.map(({ message }) => message).join(' '));
   });
   while ((heard[0]?.length ?? enough) < enough && (await core.step()) !== undefined);
-  return thresholdFor(heard, model.shape.exits, model.shape.loops, meanLoops);
+  return heard;
 }
 
 /**
