@@ -118,7 +118,7 @@ async function measureRuns(
       threshold,
       unrolled,
       rounds,
-      probeRepeats: 3,
+      probeRepeats: 2,
       timelineSteps,
       ...(maxSeconds === undefined ? {} : { deadline: performance.now() + (1000 * maxSeconds) / rows.length }),
       ...(signal === undefined ? {} : { signal }),

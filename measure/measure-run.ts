@@ -117,7 +117,7 @@ async function probeRound(
   const steps = depthWise.steps.filter(({ kind }) => kind === 'decode');
   if (rows.length === 0 || steps.length === 0) return undefined;
   const mean = meanOf(steps.map(({ heads }) => heads));
-  const counts = [1, Math.floor(mean), Math.ceil(mean), Math.ceil(maxRows / 2), rows.length];
+  const counts = [Math.ceil(maxRows / 2), Math.round(mean), rows.length];
   return probeStep(model, rows, counts, probeRepeats);
 }
 
