@@ -16,6 +16,8 @@ export interface VariantOptions {
   /** Tokens per second of full depth in these rounds; undefined for full depth itself. */
   readonly fullDepth: readonly number[] | undefined;
   readonly times: ProbeTimes | undefined;
+  /** Milliseconds in which decoding steps made entries of skipped loops. */
+  readonly propagating: number;
   readonly loops: number;
   readonly maxRows: number;
   /** Steps that the timeline has, at most. */
@@ -98,18 +100,23 @@ function steadyPart({ turns, steadyRounds, fullDepth }: VariantOptions): Pick<Be
 }
 
 /** Splits what steps took by what is known of heads, and by what their rows were there for. */
-function breakdown({ contestant, times }: VariantOptions): NonNullable<BenchVariant['breakdown']> {
+function breakdown({ contestant, times, propagating }: VariantOptions): NonNullable<BenchVariant['breakdown']> {
   const parts = { block: 0, attention: 0, prompt: 0, head: 0, padding: 0, cache: 0, host: 0 };
   const attentionShare = times === undefined ? 0 : Math.max(0, times.pass - times.withoutPast) / times.pass;
+  const decoding = sumOf(contestant.steps.map(({ kind, run }) => (kind === 'decode' ? run : 0)));
+  // Which steps made them is not told: each is taken to have made its part.
+  const inPasses = decoding === 0 ? 1 : Math.max(0, 1 - propagating / decoding);
   for (const step of contestant.steps) {
     parts.host += step.duration - step.run;
     if (step.kind === 'prefill') {
       parts.prompt += step.run;
       continue;
     }
-    const head = times === undefined ? 0 : Math.min(step.run, timeAt(times.heads, step.heads));
+    const run = step.run * inPasses;
+    parts.cache += step.run - run;
+    const head = times === undefined ? 0 : Math.min(run, timeAt(times.heads, step.heads));
     parts.head += head;
-    const each = (step.run - head) / Math.max(1, step.rows.length);
+    const each = (run - head) / Math.max(1, step.rows.length);
     for (const { role } of step.rows) {
       if (role === 'idle') parts.padding += each;
       else if (role === 'background') parts.cache += each;

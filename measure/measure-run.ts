@@ -73,7 +73,13 @@ export async function measureRun(options: MeasureOptions): Promise<BenchRun> {
       if (times !== undefined) probes.push(times);
     },
   });
-  return describeRun(options, plans, contestants, rounds, probes.length === 0 ? undefined : probeMedians(probes));
+  return describeRun(options, {
+    plans,
+    contestants,
+    rounds,
+    times: probes.length === 0 ? undefined : probeMedians(probes),
+    propagating: contestants.map((_, i) => (i < own.length ? shares[i]!.propagating() : 0)),
+  });
 }
 
 function variantPlans({ workload, threshold }: MeasureOptions, loops: number): readonly VariantPlan[] {
@@ -121,13 +127,17 @@ async function probeRound(
   return probeStep(model, rows, counts, probeRepeats);
 }
 
-function describeRun(
-  options: MeasureOptions,
-  plans: readonly VariantPlan[],
-  contestants: readonly Contestant[],
-  rounds: readonly Round[],
-  times: ProbeTimes | undefined,
-): BenchRun {
+/** What came of a run. */
+interface Outcome {
+  readonly plans: readonly VariantPlan[];
+  readonly contestants: readonly Contestant[];
+  readonly rounds: readonly Round[];
+  readonly times: ProbeTimes | undefined;
+  /** Milliseconds of each contestant that entries of skipped loops took. */
+  readonly propagating: readonly number[];
+}
+
+function describeRun(options: MeasureOptions, { plans, contestants, rounds, times, propagating }: Outcome): BenchRun {
   const { model, core, timelineSteps } = options;
   const { loops } = model.shape;
   const turnsOf = contestants.map((_, i) => rounds.map(({ turns }) => turns[i]!));
@@ -140,6 +150,7 @@ function describeRun(
       steadyRounds,
       fullDepth: i === 0 ? undefined : rates[0]!,
       times,
+      propagating: propagating[i]!,
       loops,
       maxRows: core.maxRows,
       timelineSteps,

@@ -7,6 +7,8 @@ export interface PageShare extends StepModel {
    * Empty before the first.
    */
   readonly lastDecode: () => readonly StepRow[];
+  /** Milliseconds that entries of skipped loops took so far. */
+  readonly propagating: () => number;
 }
 
 /**
@@ -26,12 +28,14 @@ function oneShare(model: StepModel, index: number, pages: number, boundaryPages:
   const block = (of: readonly number[]) => moved(of, index * pages);
   const boundary = (of: readonly number[]) => moved(of, index * boundaryPages);
   let last: readonly StepRow[] = [];
+  let propagating = 0;
   return {
     shape: model.shape,
     pageCount: pages + 1,
     boundaryPageCount: model.boundaryPageCount === 0 ? 0 : boundaryPages + 1,
     pageBytes: model.pageBytes,
     lastDecode: () => last,
+    propagating: () => propagating,
     run: (rows, options) => {
       const own = rows.map((row) => ({ ...row, pages: block(row.pages), boundaryPages: boundary(row.boundaryPages) }));
       if (own.length >= last.length && own.every(({ tokens }) => tokens.length === 1)) last = own;
@@ -44,7 +48,11 @@ function oneShare(model: StepModel, index: number, pages: number, boundaryPages:
           pages: write.part === 'block' ? block(write.pages) : boundary(write.pages),
         })),
       ),
-    propagate: (tokens) => model.propagate(tokens.map((token) => ({ ...token, pages: block(token.pages) }))),
+    propagate: async (states) => {
+      const milliseconds = await model.propagate(states.map((state) => ({ ...state, pages: block(state.pages) })));
+      propagating += milliseconds;
+      return milliseconds;
+    },
     close: async () => {},
   };
 }

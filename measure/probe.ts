@@ -58,8 +58,8 @@ export async function probeStep(
   return {
     pass,
     heads: headed.map(({ more }, i) => ({ count: counts[i]!, milliseconds: Math.max(0, medianOf(more)) })),
-    withoutPast: pass + medianOf(withoutPast.more),
-    evenPast: pass + medianOf(evenPast.more),
+    withoutPast: Math.max(0, pass + medianOf(withoutPast.more)),
+    evenPast: Math.max(0, pass + medianOf(evenPast.more)),
   };
 }
 
