@@ -122,7 +122,9 @@ describe.each(['gemma-relaxed', 'gpt-neox-relaxed', 'llama-middle-cycle', 'llama
       const some = tight ? requests.slice(0, 3) : requests;
       // Prompts in one piece token by token are rows of one token, and so is everything else.
       const fixed = { kvPolicy, rowOrder, prefillChunk: 1, logits: true };
-      const drawn = drawSchedule(random, model.shape, some, fixed, { tight });
+      // More rows than a step takes: some of a sequence's have to wait for each other.
+      const narrow = tight ? {} : { batching: 'depth-wise' as const, maxRows: 2, maxSequences: 5, pageCount: 100 };
+      const drawn = drawSchedule(random, model.shape, some, { ...fixed, ...narrow }, { tight });
       const run = await runSchedule(model, drawn.options, drawn.requests);
       expect(run.outcomes, `schedule ${i}: ${JSON.stringify(drawn)}`).toEqual(one.slice(0, some.length));
       preemptions += run.preemptions;
