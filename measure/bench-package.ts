@@ -22,7 +22,7 @@ import { profileStep } from './profile-step.ts';
 const timelineSteps = 400;
 
 /** How long the engine is watched. */
-const engineMilliseconds = 10_000;
+const engineMilliseconds = 30_000;
 
 /** What all measurements of a package have in common. */
 interface Setting {

@@ -64,13 +64,15 @@ export async function measureEngine(
 }
 
 /**
- * From the first full batch to the last one, prompts between them included: an engine tells of several short steps at
- * once, so that the moment at which one of them was heard of says little.
+ * Of the second half of the steps, as pages that nobody has written to yet cost more: from its first full batch to its
+ * last one, prompts between them included. An engine tells of several short steps at once, so that the moment at which
+ * one of them was heard of says little.
  */
 export function engineNumbers(heard: readonly Heard[], maxRows: number): EngineNumbers | undefined {
   const full = ({ report }: Heard) => report.kind === 'decode' && report.rows.length === maxRows;
-  const [first, last] = [heard.findIndex(full), heard.findLastIndex(full)];
-  const wall = first < last ? heard[last]!.at - heard[first]!.at : 0;
+  const last = heard.findLastIndex(full);
+  const first = heard.findIndex((each, i) => i >= last / 2 && full(each));
+  const wall = first >= 0 && first < last ? heard[last]!.at - heard[first]!.at : 0;
   if (wall <= 0) return undefined;
   const reports = heard.slice(first + 1, last + 1).map(({ report }) => report);
   const share = (inside: number) => Math.min(1, Math.max(0, 1 - inside / wall));
