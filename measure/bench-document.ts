@@ -234,7 +234,8 @@ export const benchDocumentSchema = z
         rows: z
           .array(
             z.object({
-              threshold: z.number().describe('1: never leaves, the model at full depth.'),
+              threshold: z.number().optional().describe('1: never leaves, the model at full depth.'),
+              loop: z.int().min(1).optional().describe('Instead of a threshold: every token left behind this loop.'),
               kvPolicy: z.string(),
               perplexity: z.number().positive(),
               agreement: share.describe('Tokens on which it agrees with full depth.'),

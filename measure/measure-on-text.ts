@@ -10,7 +10,7 @@ import { measureQuality } from './quality.ts';
 import { textWindows } from './quality-text.ts';
 
 /** Thresholds of the sweep, beside that of full depth. */
-const thresholds = [0.2, 0.4, 0.6, 0.8, 0.9, 0.95];
+const thresholds = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
 
 /** Tokens that are predicted from one window; shorter where the model has fewer positions. */
 const windowTokens = 128;
@@ -49,7 +49,7 @@ export async function readTextWindows(
   } catch (error) {
     return failure(fileDiagnostic(error, { file }, 'read'));
   }
-  const windows = textWindows(tokenizer.encode(text).slice(0, tokens), Math.min(windowTokens, positions));
+  const windows = textWindows(tokenizer.encode(text).slice(0, tokens), Math.min(windowTokens + 1, positions));
   if ((windows[0]?.length ?? 0) >= 3) return success(windows);
   return failure({
     severity: 'error',
@@ -67,9 +67,13 @@ export async function measureOnText(
   { propagate, signal, onProgress }: TextQualityOptions,
 ): Promise<NonNullable<BenchDocument['quality']>> {
   const length = windows[0]!.length;
+  const { loops, exits } = model.shape;
   const rows = await measureQuality({
     windows,
-    exits: model.shape.exits.length === 0 ? [] : thresholds.map((threshold) => ({ kind: 'threshold', threshold })),
+    exits: [
+      ...(exits.length === 0 ? [] : thresholds.map((threshold) => ({ kind: 'threshold', threshold }) as const)),
+      ...Array.from({ length: loops - 1 }, (_, i) => ({ kind: 'fixed', loop: loops - 1 - i }) as const),
+    ],
     kvPolicies: policies.filter((policy) => policy !== 'propagate' || propagate),
     newCore: (kvPolicy) => createCore(model, { maxRows: qualityRows, kvPolicy }),
     rate: { promptTokens: Math.ceil(length / 4), newTokens: Math.max(2, Math.floor(length / 2)), rounds: 3 },
@@ -80,7 +84,7 @@ export async function measureOnText(
     text: text.split(/[\\/]/).at(-1)!,
     tokens: rows[0]!.tokens,
     rows: rows.map(({ exit, kvPolicy, perplexity, agreement, meanExit, tokensPerSecond }) => ({
-      threshold: exit.kind === 'threshold' ? exit.threshold : 1,
+      ...(exit.kind === 'threshold' ? { threshold: exit.threshold } : { loop: exit.loop }),
       kvPolicy,
       perplexity,
       agreement,

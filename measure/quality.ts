@@ -73,15 +73,21 @@ export async function measureQuality(options: QualityOptions): Promise<readonly 
   }));
 }
 
-/** Full depth first; then every rule under every policy, without what is full depth again. */
+/**
+ * Full depth first; then every rule under every policy, without what is the same again: nobody skips a loop at full
+ * depth, and nobody reads a loop that everybody skips, so there policies are alike but for `shared`.
+ */
 function qualitySettings({ exits, kvPolicies }: QualityOptions): readonly Pick<QualityRow, 'exit' | 'kvPolicy'>[] {
   const full: QualityExit = { kind: 'threshold', threshold: 1 };
-  const early = exits.filter((exit) => exit.kind === 'fixed' || exit.threshold < 1);
+  const first = kvPolicies.find((policy) => policy !== 'shared') ?? 'last-exited';
+  const fixed = exits.filter(({ kind }) => kind === 'fixed');
+  const thresholds = exits.filter((exit) => exit.kind === 'threshold' && exit.threshold < 1);
   return [
-    { exit: full, kvPolicy: kvPolicies.find((policy) => policy !== 'shared') ?? 'last-exited' },
-    ...kvPolicies.flatMap((kvPolicy) =>
-      [...(kvPolicy === 'shared' ? [full] : []), ...early].map((exit) => ({ exit, kvPolicy })),
-    ),
+    { exit: full, kvPolicy: first },
+    ...kvPolicies.flatMap((kvPolicy) => {
+      const own = kvPolicy === 'shared' ? [full, ...thresholds, ...fixed] : thresholds;
+      return [...own, ...(kvPolicy === first ? fixed : [])].map((exit) => ({ exit, kvPolicy }));
+    }),
   ];
 }
 

@@ -40,8 +40,8 @@ export function formatProfile(profile: Profile, bold: Emphasize): readonly strin
 /** Accuracy against speed, full depth first. */
 export function formatQuality({ text, tokens, rows }: Quality, bold: Emphasize): readonly string[] {
   const titles = ['threshold', 'KV policy', 'perplexity', 'agreement', 'loops', 'tokens/s'];
-  const cells = rows.map(({ threshold, kvPolicy, perplexity, agreement, meanExit, tokensPerSecond }) => [
-    threshold >= 1 ? 'never' : String(threshold),
+  const cells = rows.map(({ threshold, loop, kvPolicy, perplexity, agreement, meanExit, tokensPerSecond }) => [
+    threshold === undefined ? `loop ${loop}` : threshold >= 1 ? 'never' : String(threshold),
     kvPolicy,
     perplexity.toFixed(3),
     percent(agreement),

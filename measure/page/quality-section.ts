@@ -18,25 +18,31 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
   const { rows } = quality;
   const policies = [...new Set(rows.map(({ kvPolicy }) => kvPolicy))];
   const full = fullDepth(rows);
-  const own = (policy: string) => rows.filter(({ kvPolicy }) => kvPolicy === policy);
+  const own = (policy: string) =>
+    rows.filter(({ kvPolicy, loop }) => kvPolicy === policy && (loop === undefined || policy === 'shared'));
+  // Where all tokens leave behind the same loop, nobody reads what they skipped: one line for all other policies.
+  const fixed = rows.filter(({ kvPolicy, loop }) => loop !== undefined && kvPolicy !== 'shared');
   const best = (policy: string) => Math.min(...own(policy).map(({ perplexity }) => perplexity));
   const drawn = policies.filter((policy) => full === undefined || best(policy) <= offChart * full.perplexity);
   const left = policies.filter((policy) => !drawn.includes(policy));
-  const lines = (shown: readonly string[], of: (row: QualityRow) => number, show: (value: number) => string) =>
-    shown.map((policy): Line => {
-      return {
-        name: policy,
-        points: own(policy)
-          .toSorted((a, b) => a.meanExit - b.meanExit)
-          .map((row) => ({
-            x: row.meanExit,
-            y: of(row),
-            // Thresholds of other policies lie nearly on top of the first one's.
-            ...(policy === policies[0] ? { text: String(row.threshold) } : {}),
-            title: `${policy}, threshold ${row.threshold}: ${row.meanExit.toFixed(2)} loops, ${show(of(row))}`,
-          })),
-      };
+  const lines = (shown: readonly string[], of: (row: QualityRow) => number, show: (value: number) => string) => {
+    const line = (name: string, points: readonly QualityRow[]): Line => ({
+      name,
+      points: points
+        .toSorted((a, b) => a.meanExit - b.meanExit)
+        .map((row) => ({
+          x: row.meanExit,
+          y: of(row),
+          // Thresholds of other policies lie nearly on top of the first one's.
+          ...(name === policies[0] ? { text: String(row.threshold) } : {}),
+          title: `${row.kvPolicy}, ${ruleOf(row)}: ${row.meanExit.toFixed(2)} loops, ${show(of(row))}`,
+        })),
     });
+    const policyLines = shown.map((policy) => line(policy, own(policy)));
+    return fixed.length === 0 || full === undefined
+      ? policyLines
+      : [...policyLines, line('fixed loop', [full, ...fixed])];
+  };
   const title = titleOf(rows, full);
   return html`
 <section>
@@ -64,17 +70,21 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
     })}
   </div>
   <details><summary>Numbers</summary><div class="wide"><table>
-    <tr><th scope="col">KV policy</th><th scope="col">threshold</th><th scope="col">mean loops</th><th scope="col">perplexity</th><th scope="col">agreement</th><th scope="col">tokens/s</th></tr>
+    <tr><th scope="col">KV policy</th><th scope="col">rule</th><th scope="col">mean loops</th><th scope="col">perplexity</th><th scope="col">agreement</th><th scope="col">tokens/s</th></tr>
     ${rows.map(
       (row) => html`
-    <tr><th scope="row">${row.kvPolicy}</th><td>${row.threshold}</td><td>${row.meanExit.toFixed(2)}</td><td>${row.perplexity.toPrecision(4)}</td><td>${percent(row.agreement)}</td><td>${row.tokensPerSecond === undefined ? '' : quantity(row.tokensPerSecond)}</td></tr>`,
+    <tr><th scope="row">${row.kvPolicy}</th><td>${ruleOf(row)}</td><td>${row.meanExit.toFixed(2)}</td><td>${row.perplexity.toPrecision(4)}</td><td>${percent(row.agreement)}</td><td>${row.tokensPerSecond === undefined ? '' : quantity(row.tokensPerSecond)}</td></tr>`,
     )}
   </table></div></details>
 </section>`;
 }
 
 function fullDepth(rows: readonly QualityRow[]): QualityRow | undefined {
-  return rows.find(({ threshold }) => threshold >= 1);
+  return rows.find(({ threshold }) => threshold !== undefined && threshold >= 1);
+}
+
+function ruleOf({ threshold, loop }: QualityRow): string {
+  return threshold === undefined ? `loop ${loop}` : `threshold ${threshold}`;
 }
 
 function titleOf(rows: readonly QualityRow[], full: QualityRow | undefined): string {
@@ -88,5 +98,6 @@ function titleOf(rows: readonly QualityRow[], full: QualityRow | undefined): str
     return `Down to ${cheapest.meanExit.toFixed(2)} loops a token, for ${price} more perplexity`;
   }
   const saved = percent(1 - good.meanExit / full.meanExit);
-  return `Threshold ${good.threshold} with ${good.kvPolicy} saves ${saved} of the loops; perplexity ${full.perplexity.toPrecision(4)} becomes ${good.perplexity.toPrecision(4)}`;
+  const rule = ruleOf(good);
+  return `${rule[0]!.toUpperCase()}${rule.slice(1)} with ${good.kvPolicy} saves ${saved} of the loops; perplexity ${full.perplexity.toPrecision(4)} becomes ${good.perplexity.toPrecision(4)}`;
 }

@@ -87,16 +87,26 @@ export function madeUpDocument(madeUp: MadeUp): BenchDocument {
     quality: {
       text: 'a text that nobody read',
       tokens: 50_000,
-      rows: ['last-exited', 'propagate', 'complete'].flatMap((kvPolicy, p) =>
-        [0.3, 0.5, 0.7, 0.8, 0.9, 1].map((threshold, t) => ({
-          threshold,
-          kvPolicy,
-          perplexity: 5.05 + (5 - t) ** 2.2 * (0.03 - 0.007 * p),
-          agreement: 1 - (5 - t) * (0.045 - 0.01 * p),
-          meanExit: madeUp.loops - (5 - t) * 0.17 * (madeUp.loops - 1),
-          tokensPerSecond: 1500 - 130 * t,
+      rows: [
+        ...['last-exited', 'propagate', 'complete'].flatMap((kvPolicy, p) =>
+          [0.3, 0.5, 0.7, 0.8, 0.9, 1].map((threshold, t) => ({
+            threshold,
+            kvPolicy,
+            perplexity: 5.05 + (5 - t) ** 2.2 * (0.03 - 0.007 * p),
+            agreement: 1 - (5 - t) * (0.045 - 0.01 * p),
+            meanExit: madeUp.loops - (5 - t) * 0.17 * (madeUp.loops - 1),
+            tokensPerSecond: 1500 - 130 * t,
+          })),
+        ),
+        ...Array.from({ length: madeUp.loops - 1 }, (_, i) => ({
+          loop: i + 1,
+          kvPolicy: 'last-exited',
+          perplexity: 6.5 - (i + 1) / madeUp.loops,
+          agreement: 0.6 + (0.3 * (i + 1)) / madeUp.loops,
+          meanExit: i + 1,
+          tokensPerSecond: 1600 - (900 * i) / madeUp.loops,
         })),
-      ),
+      ],
     },
   };
   return benchDocumentSchema.parse(document);
