@@ -71,6 +71,13 @@ describe('bench', () => {
     expect(depthWise!.meanExit).toBeCloseTo(1.5, 1);
     expect(shrinks!.exits).toEqual(depthWise!.exits);
     expect(waits!.exits).toEqual(depthWise!.exits);
+    const idle = [full, waits, shrinks, depthWise].map(
+      (variant) => variant!.timeline!.steps.flatMap(({ rows }) => rows).filter(([, , role]) => role === 'idle').length,
+    );
+    expect([idle[0], idle[2], idle[3]], 'only who waits for the deepest row has rows that do nothing').toEqual([
+      0, 0, 0,
+    ]);
+    expect(idle[1]).toBeGreaterThan(0);
     expect(sum(depthWise!.exits.map(({ tokens }) => tokens))).toBe(depthWise!.tokens - 6);
     for (const { whole, breakdown, milliseconds, kind, timeline, steps } of run!.variants) {
       expect(whole).toBe(true);
