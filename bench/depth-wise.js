@@ -51,8 +51,8 @@ rtc(
   'bench',
   packages['depth-batched'],
   ...['--unrolled', packages.unrolled, '--rows', values.rows, '--mean-loops', String(meanLoops)],
-  ...['--exit-threshold', 'auto', '--sequences', '200', '--prompt-tokens', '64..128', '--new-tokens', '64..96'],
-  ...['--prefill-chunk', '128', '--rounds', '100', '--max-seconds', values.seconds, ...positionals],
+  ...['--exit-threshold', 'auto', '--sequences', '128', '--prompt-tokens', '32..64', '--new-tokens', '96..160'],
+  ...['--rounds', '128', '--max-seconds', values.seconds, ...positionals],
 );
 
 function rtc(...args) {
