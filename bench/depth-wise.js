@@ -4,7 +4,7 @@
 // time is enough for: the queue never empties, and every round but the first is of the steady state.
 //
 //   npm run build && node bench/depth-wise.js [--loops 2|3] [--rows 8] [--lora RANK] [--dialect portable|ort]
-//     [--seconds 240] [--keep DIR] [-- options of rtc bench]
+//     [--seconds 200] [--keep DIR] [-- options of rtc bench]
 //
 // The shape, by arithmetic: of the block's 267 million numbers a pass reads all, a head 33 million, h = 0.12 of a pass
 // where both are bound by memory. A token at full depth takes R + h / M passes, M rows leaving after E loops E (1 + h'),
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
     lora: { type: 'string', default: '0' },
     dialect: { type: 'string', default: 'portable' },
     rows: { type: 'string', default: '8' },
-    seconds: { type: 'string', default: '240' },
+    seconds: { type: 'string', default: '200' },
     keep: { type: 'string', default: join(tmpdir(), 'rtc-bench-models') },
   },
 });
