@@ -9,7 +9,7 @@ export interface BenchOptions {
   readonly prompts?: string;
   /** Sequences that hold pages at once; by default a quarter more than rows. */
   readonly maxSequences?: number;
-  /** How many to make; by default four for each row. */
+  /** How many to make, by default four for each row; of a file, how many to take, by default all. */
   readonly sequences?: number;
   readonly promptTokens?: LengthRange;
   readonly newTokens?: LengthRange;

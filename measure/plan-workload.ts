@@ -57,8 +57,11 @@ export async function planWorkload(
   if (problems.length > 0) return failure(...problems);
 
   const runs = options.rows.map((rows) => {
-    const count = options.sequences ?? 4 * rows;
-    const prompts = given.value ?? { count, lengths, vocabulary: shape.vocabulary };
+    const prompts = takeFrom(given.value, options.sequences) ?? {
+      count: options.sequences ?? 4 * rows,
+      lengths,
+      vocabulary: shape.vocabulary,
+    };
     const { arrivals, seed } = options;
     const workload = makeWorkload({ prompts, newTokens, arrivals, exits: exits.rule, seed });
     return { workload, described: describe(options, workload, exits.name) };
@@ -79,6 +82,11 @@ export async function planWorkload(
     meanContext: Math.round(meanOf(contexts)),
     windows: windows.value,
   });
+}
+
+/** The first `count`, again from the top when there are fewer; all of them by default. */
+function takeFrom<T>(list: readonly T[] | undefined, count = list?.length ?? 0): readonly T[] | undefined {
+  return list && Array.from({ length: count }, (_, i) => list[i % list.length]!);
 }
 
 /**

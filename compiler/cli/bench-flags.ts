@@ -34,10 +34,7 @@ export interface BenchFlags {
 /** Fills in defaults that depend on no package. Throws a UsageError for options that contradict each other. */
 export function benchOptions(flags: BenchFlags): BenchOptions {
   const { arrivals, seed = 1, rounds = 12, rows = [8], quality, qualityTokens = 4096 } = flags;
-  if (flags.prompts !== undefined) {
-    exclude('--prompts', '--sequences', flags.sequences);
-    exclude('--prompts', '--prompt-tokens', flags.promptTokens);
-  }
+  if (flags.prompts !== undefined) exclude('--prompts', '--prompt-tokens', flags.promptTokens);
   if (flags.exitTrace !== undefined) exclude('--exit-trace', '--mean-loops', flags.meanLoops);
   if (quality === undefined && flags.qualityTokens !== undefined) {
     throw new UsageError('--quality-tokens says how much of a text is read, and there is none.', 'Add --quality TEXT.');

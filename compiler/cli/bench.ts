@@ -29,7 +29,11 @@ export function benchCommand(start: StartCommand): Command {
       wholeNumber('--max-sequences', 1),
     )
     .option('--prompts <file>', 'a prompt a line, or a .json list of texts and token lists (default: made ones)')
-    .option('--sequences <n>', 'how many to make (default: four for each row)', wholeNumber('--sequences', 1))
+    .option(
+      '--sequences <n>',
+      'how many to make, or of the file to take, again from the top when it has fewer (default: four for each row; all)',
+      wholeNumber('--sequences', 1),
+    )
     .option('--prompt-tokens <a..b>', 'lengths of made prompts (default: 32..96)', range('--prompt-tokens', 1))
     .option('--new-tokens <a..b>', 'lengths of what is generated (default: 64..128)', range('--new-tokens', 2))
     .option(

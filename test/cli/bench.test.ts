@@ -147,7 +147,19 @@ describe('bench', () => {
       ]),
     );
     await writeFile(prompts, JSON.stringify([[1, 2, 3], [4, 5], [6]]));
-    const flags = ['--prompts', prompts, '--exit-trace', trace, '--new-tokens', '4', '--arrivals', '200', '--json'];
+    const flags = [
+      '--prompts',
+      prompts,
+      '--sequences',
+      '5',
+      '--exit-trace',
+      trace,
+      '--new-tokens',
+      '4',
+      '--arrivals',
+      '200',
+      '--json',
+    ];
     const { exitCode, stdout } = await runHere([
       'bench',
       step,
@@ -161,15 +173,15 @@ describe('bench', () => {
     expect(exitCode).toBe(0);
     const [run] = benchDocumentSchema.parse(JSON.parse(stdout)).runs;
     expect(run!.workload).toMatchObject({
-      sequences: 3,
-      promptTokens: { least: 1, mean: 2, most: 3 },
+      sequences: 5,
+      promptTokens: { least: 1, mean: 11 / 5, most: 3 },
       arrivals: { kind: 'poisson', perSecond: 200 },
       exits: 'trace, 1.17 of 3 loops on average',
     });
     const depthWise = run!.variants.find(({ kind }) => kind === 'depth-wise')!;
     expect(depthWise.exits).toEqual([
-      { loop: 1, tokens: 7 },
-      { loop: 2, tokens: 2 },
+      { loop: 1, tokens: 12 },
+      { loop: 2, tokens: 3 },
       { loop: 3, tokens: 0 },
     ]);
     expect(depthWise.milliseconds).toBeCloseTo(sum(Object.values(depthWise.breakdown!)), 6);
@@ -188,6 +200,6 @@ describe('bench', () => {
     expect((await code(step, '--no-runs')).exitCode).toBe(2);
     expect((await code(step, '--rows', '0')).exitCode).toBe(2);
     expect((await code(step, '--new-tokens', '9..4')).exitCode).toBe(2);
-    expect((await code(step, '--prompts', 'x', '--sequences', '3')).exitCode).toBe(2);
+    expect((await code(step, '--prompts', 'x', '--prompt-tokens', '3')).exitCode).toBe(2);
   });
 });
