@@ -76,7 +76,12 @@ export async function measureOnText(
     ],
     kvPolicies: policies.filter((policy) => policy !== 'propagate' || propagate),
     newCore: (kvPolicy) => createCore(model, { maxRows: qualityRows, kvPolicy }),
-    rate: { promptTokens: Math.ceil(length / 4), newTokens: Math.max(2, Math.floor(length / 2)), rounds: 3 },
+    rate: {
+      sequences: 2 * qualityRows,
+      promptTokens: Math.ceil(length / 4),
+      newTokens: Math.max(2, Math.floor(length / 4)),
+      rounds: 3,
+    },
     ...(signal === undefined ? {} : { signal }),
     onProgress: (done, of) => onProgress?.('reading the text', done, of),
   });

@@ -32,6 +32,8 @@ export interface QualityOptions {
   readonly newCore: (kvPolicy: KvPolicy) => Core;
   /** How the rate is measured; undefined: not at all. */
   readonly rate?: {
+    /** How many windows it goes on from, at most. */
+    readonly sequences: number;
     readonly promptTokens: number;
     readonly newTokens: number;
     /** All settings take turns so often; the median counts. */
@@ -114,8 +116,8 @@ async function generationRate(
   exit: QualityExit,
   { windows, rate, signal }: QualityOptions,
 ): Promise<number> {
-  const { promptTokens, newTokens } = rate!;
-  windows.forEach((window, i) => {
+  const { sequences, promptTokens, newTokens } = rate!;
+  windows.slice(0, sequences).forEach((window, i) => {
     const prompt = window.slice(0, promptTokens);
     const taken = core.submit(i, { prompt, maxNewTokens: newTokens, ignoreEos: true, exit });
     if (!taken.ok) throw new Error(taken.diagnostics.map(({ message }) => message).join(' '));

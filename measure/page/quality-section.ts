@@ -12,19 +12,27 @@ const small = 0.01;
 /** Policies that are so much worse than full depth at any threshold would make the others one flat line. */
 const offChart = 1.5;
 
+/** Name of the line of tokens that all leave behind the same loop. */
+const fixedLoop = 'fixed loop';
+
 /** What leaving early costs in accuracy, against what it saves; nothing without a measurement. */
 export function qualitySection({ quality }: BenchDocument): Markup | undefined {
   if (quality === undefined) return undefined;
   const { rows } = quality;
   const policies = [...new Set(rows.map(({ kvPolicy }) => kvPolicy))];
   const full = fullDepth(rows);
-  const own = (policy: string) =>
-    rows.filter(({ kvPolicy, loop }) => kvPolicy === policy && (loop === undefined || policy === 'shared'));
+  // Full depth is measured once for all policies but `shared`, where it is another model.
+  const own = (policy: string) => {
+    const points = rows.filter(({ kvPolicy, loop }) => kvPolicy === policy && loop === undefined);
+    return full === undefined || fullDepth(points) !== undefined ? points : [...points, full];
+  };
   // Where all tokens leave behind the same loop, nobody reads what they skipped: one line for all other policies.
   const fixed = rows.filter(({ kvPolicy, loop }) => loop !== undefined && kvPolicy !== 'shared');
   const best = (policy: string) => Math.min(...own(policy).map(({ perplexity }) => perplexity));
   const drawn = policies.filter((policy) => full === undefined || best(policy) <= offChart * full.perplexity);
   const left = policies.filter((policy) => !drawn.includes(policy));
+  // In this order a line has the same colour in both pictures.
+  const first = fixed.length === 0 ? drawn : [...drawn, fixedLoop];
   const lines = (shown: readonly string[], of: (row: QualityRow) => number, show: (value: number) => string) => {
     const line = (name: string, points: readonly QualityRow[]): Line => ({
       name,
@@ -38,10 +46,7 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
           title: `${row.kvPolicy}, ${ruleOf(row)}: ${row.meanExit.toFixed(2)} loops, ${show(of(row))}`,
         })),
     });
-    const policyLines = shown.map((policy) => line(policy, own(policy)));
-    return fixed.length === 0 || full === undefined
-      ? policyLines
-      : [...policyLines, line('fixed loop', [full, ...fixed])];
+    return shown.map((name) => line(name, name === fixedLoop ? [...(full ? [full] : []), ...fixed] : own(name)));
   };
   const title = titleOf(rows, full);
   return html`
@@ -52,7 +57,7 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
   <div class="columns">
     ${lineChart({
       title: 'Perplexity by mean loops',
-      lines: lines(drawn, ({ perplexity }) => perplexity, quantity),
+      lines: lines(first, ({ perplexity }) => perplexity, quantity),
       xTitle: 'mean loops of a token',
       yTitle: 'perplexity, lower is better',
       formatX: tickText,
@@ -61,7 +66,7 @@ export function qualitySection({ quality }: BenchDocument): Markup | undefined {
     })}
     ${lineChart({
       title: 'Agreement with full depth by mean loops',
-      lines: lines(policies, ({ agreement }) => agreement, percent),
+      lines: lines([...first, ...left], ({ agreement }) => agreement, percent),
       xTitle: 'mean loops of a token',
       yTitle: 'same likeliest token as at full depth',
       formatX: tickText,

@@ -85,7 +85,7 @@ describe('kjv-relaxed on its held-out text', () => {
       exits: [0.9, 0.3, 1].map((threshold) => ({ kind: 'threshold', threshold })),
       kvPolicies: policies,
       newCore,
-      rate: { promptTokens: 4, newTokens: 3, rounds: 2 },
+      rate: { sequences: 5, promptTokens: 4, newTokens: 3, rounds: 2 },
       onProgress: (done, of) => steps.push(`${done}/${of}`),
     };
     const rows = await measureQuality({ ...options, exits: [...options.exits, { kind: 'fixed', loop: 1 }] });
