@@ -1,3 +1,4 @@
+import { paddedTokens } from './padded-tokens.ts';
 import { isReady, type Pass, type PassRules, type Sequence } from './sequence.ts';
 
 /**
@@ -13,7 +14,7 @@ export function prefillRows(running: readonly Sequence[], { shape, prefillChunk 
     for (const pass of passes) {
       const { length } = pass.tokens;
       if (length === 1 || !isReady(pass, shape)) continue;
-      const padded = Math.max(longest, length);
+      const padded = Math.max(longest, paddedTokens(length));
       if (rows.length > 0 && (rows.length + 1) * padded > prefillChunk) continue;
       rows.push(pass);
       longest = padded;

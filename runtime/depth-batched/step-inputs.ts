@@ -1,6 +1,7 @@
 import type { HostTensor } from '../session.ts';
 import { groupRows } from './attention-groups.ts';
 import type { Numbers } from './numbers.ts';
+import { paddedTokens } from './padded-tokens.ts';
 import type { StepRow, StepShape } from './step-model.ts';
 
 /** The inputs of a step but for the pages, and where in its outputs the rows are. */
@@ -17,12 +18,6 @@ export interface StepInputs {
   /** Heads that were asked for: of the first row, of the second, … */
   readonly heads: number;
 }
-
-/**
- * Tokens of prefill rows are padded to a multiple of this. What a softmax sums stands then in the same vector lanes
- * whatever the longest row of the step is, so that a row's numbers do not depend on the others, to the bit.
- */
-const lanes = 16;
 
 /**
  * Makes inputs out of rows. The arrays are used again by the next step, so they are good for one run. What pads them is
@@ -46,8 +41,7 @@ export function stepInputs(shape: StepShape): (rows: readonly StepRow[]) => Step
   const states = growingStates(shape.dtype);
 
   return (rows) => {
-    const longest = rows.reduce((most, row) => Math.max(most, row.tokens.length), 1);
-    const tokens = longest === 1 ? 1 : Math.ceil(longest / lanes) * lanes;
+    const tokens = paddedTokens(rows.reduce((most, row) => Math.max(most, row.tokens.length), 1));
     const widths = rows.map(({ position }) => Math.ceil(position / pageSize));
     const { order, sizes } = groupRows(widths, groups);
     const places = new Int32Array(rows.length);

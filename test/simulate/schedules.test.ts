@@ -186,14 +186,14 @@ describe('time', () => {
 
   test('prompts run in chunks that follow each other, share a step where they fit, and take turns with tokens', () => {
     const requests = [
-      { arrival: 0, promptTokens: 11, exits: [1, 1] },
+      { arrival: 0, promptTokens: 35, exits: [1, 1] },
       { arrival: 0, promptTokens: 2, exits: [] },
     ];
-    const scenario = scenarioOf([], { costs, requests, prefillChunk: 8, loops: 2, exitsAfter: [1] });
-    // A chunk of 8 leaves no room; those of 3 and 2 fit together.
+    const scenario = scenarioOf([], { costs, requests, prefillChunk: 32, loops: 2, exitsAfter: [1] });
+    // A chunk of 32 leaves no room; those of 3 and 2, padded to 16, fit together.
     const steps = ['pa0', 'pa1', 'pa0 pb0', 'pa1* pb1!', 'a0*', 'a0!'];
     expect(drawn(scenario, 'depth-wise')).toEqual(steps);
-    expect([...simulatedSteps(scenario, 'depth-wise')].map(({ pass }) => pass)).toEqual([12, 12, 10, 10, 10, 10]);
+    expect([...simulatedSteps(scenario, 'depth-wise')].map(({ pass }) => pass)).toEqual([36, 36, 10, 10, 10, 10]);
     const turns = [
       { arrival: 0, promptTokens: 2, exits: [1, 1, 1] },
       { arrival: 23, promptTokens: 2, exits: [1] },
