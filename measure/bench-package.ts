@@ -78,7 +78,7 @@ async function measureInProcess(
   const unrolled = await openUnrolled(setting);
   if (!unrolled.ok) return unrolled;
   try {
-    const opened = await openStepModel(source, { ...pagesFor(setting), threads });
+    const opened = await openStepModel(source, { ...pagesFor(setting), threads, warm: true });
     if (!opened.ok) return opened;
     const model = opened.value;
     try {

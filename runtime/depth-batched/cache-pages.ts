@@ -22,12 +22,16 @@ interface Layer {
   readonly tensors: readonly { readonly output: string; readonly pages: Numbers }[];
 }
 
-/** Makes pages for all layers of a package; both counts include page 0, which nothing is written to. */
+/**
+ * Makes pages for all layers of a package; both counts include page 0, which nothing is written to.
+ * @param warm writes them, so that they are memory and not a promise of some
+ */
 export function cachePages(
   shape: StepShape,
   layers: PackageManifest['cache']['layers'],
   pageCount: number,
   boundaryPageCount: number,
+  warm = false,
 ): CachePages {
   const { kvHeads, pageSize, headDim, dtype } = shape;
   const pageLength = kvHeads * pageSize * headDim;
@@ -37,6 +41,7 @@ export function cachePages(
     const count = part === 'block' ? pageCount : boundaryPageCount;
     const tensors = (['key', 'value'] as const).map((kind) => {
       const pages = dtype === 'f16' ? new Uint16Array(count * pageLength) : new Float32Array(count * pageLength);
+      if (warm) pages.fill(0);
       feeds[`${kind}_pages.${i}`] = { type: dtype, dims: [count, kvHeads, pageSize, headDim], data: pages };
       bytes += pages.byteLength;
       return { output: `new_${kind}.${i}`, pages };

@@ -19,6 +19,8 @@ export interface StepModelParts {
   readonly pages: number;
   /** The same for prelude and coda; 0 for a model without. */
   readonly boundaryPages: number;
+  /** Writes all pages once, now. */
+  readonly warm?: boolean;
 }
 
 /** Drives a step graph: makes its inputs, keeps its pages. */
@@ -27,7 +29,7 @@ export function createStepModel(parts: StepModelParts): StepModel {
   const boundary = shape.prelude + shape.coda > 0;
   const pageCount = parts.pages + 1;
   const boundaryPageCount = boundary ? parts.boundaryPages + 1 : 0;
-  const cache = cachePages(shape, layers, pageCount, boundaryPageCount);
+  const cache = cachePages(shape, layers, pageCount, boundaryPageCount, parts.warm);
   const graph = step.bind(cache.feeds);
   const makeInputs = stepInputs(shape);
   const names = step.outputs.map(({ name }) => name);
