@@ -36,7 +36,7 @@ export async function measureEngine(
 ): Promise<Result<EngineNumbers | undefined>> {
   const { endTokens: _, ...core } = options.core;
   const maxPositions = Math.max(...workload.map(({ prompt, newTokens }) => prompt.length + newTokens));
-  const opened = await startEngine(source, { ...core, maxPositions, threads: options.threads });
+  const opened = await startEngine(source, { ...core, maxPositions, threads: options.threads, warmPages: true });
   if (!opened.ok) return opened;
   const engine = opened.value;
   try {

@@ -27,6 +27,11 @@ export interface EngineOptions extends Partial<Omit<CoreOptions, 'endTokens' | '
   readonly pageBytes?: number;
   /** Positions that a sequence may have; by default the model's. */
   readonly maxPositions?: number;
+  /**
+   * Writes all pages once before it starts, for a server: no step then waits for the system to find memory. By default
+   * the system hands memory out as pages are first used.
+   */
+  readonly warmPages?: boolean;
   /** Threads of ONNX Runtime; by default every physical core. */
   readonly threads?: number;
 }
@@ -79,13 +84,14 @@ export async function startEngine({ folder, manifest }: Package, options: Engine
   const tokenizer = await loadTokenizer(folder);
   if (!tokenizer.ok) return tokenizer;
 
-  const { pageBytes: _, threads, ...core } = options;
+  const { pageBytes: _, warmPages = false, threads, ...core } = options;
   const threshold = manifest.exits?.threshold;
   const start: WorkerStart = {
     package: { folder, manifest },
     model: {
       pages: limits.pages,
       boundaryPages: limits.boundaryPages,
+      warm: warmPages,
       ...(threads === undefined ? {} : { threads }),
     },
     core: {

@@ -41,7 +41,7 @@ export function serveOptions(flags: ServeFlags): ServeOptions {
     host: host.toLowerCase() === 'localhost' ? '127.0.0.1' : host,
     port,
     grace: 1000 * grace,
-    engine: given({ kvPolicy, maxRows, maxSequences, threads, pageBytes: pageMemory }),
+    engine: { warmPages: true, ...given({ kvPolicy, maxRows, maxSequences, threads, pageBytes: pageMemory }) },
     server: {
       exit: exitRule(flags),
       ...given({ maxQueue, maxBody, requestTime: timeout === undefined ? undefined : 1000 * timeout }),
