@@ -1,3 +1,4 @@
+import { exponential } from '../exponential.ts';
 import { chooseToken } from '../sampling.ts';
 import type { TokenEvent } from './core.ts';
 import type { FinishReason } from './request.ts';
@@ -51,8 +52,8 @@ function finishReason(
 
 function logProbability(logits: Float32Array, token: number): number {
   let peak = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) peak = Math.max(peak, logit);
+  for (let i = 0; i < logits.length; i++) if (logits[i]! > peak) peak = logits[i]!;
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - peak);
+  for (let i = 0; i < logits.length; i++) sum += exponential(logits[i]! - peak);
   return logits[token]! - peak - Math.log(sum);
 }

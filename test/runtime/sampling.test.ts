@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { exponential } from '../../runtime/exponential.ts';
 import { uniform } from '../../runtime/random.ts';
 import { chooseToken } from '../../runtime/sampling.ts';
 
@@ -49,6 +50,13 @@ function reference(start: bigint, count: number): { scrambled: bigint; output: b
   });
 }
 
+test('exponential is e^x, to 13 digits', () => {
+  expect(exponential(0)).toBe(1);
+  for (let x = 0; x > -690; x -= 0.0137) expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-13);
+  for (const x of [-690, -1e9, Number.NEGATIVE_INFINITY]) expect(exponential(x)).toBe(0);
+  expect(exponential(Number.NaN)).toBeNaN();
+});
+
 describe('chooseToken', () => {
   test('greedy takes the largest logit, of equals the lowest id', () => {
     expect(chooseToken(logits, { kind: 'greedy' }, 0, 0)).toBe(1);
@@ -93,7 +101,7 @@ describe('chooseToken', () => {
           const numbers = Float32Array.from(values);
           const weights = [...numbers].map((value) => Math.exp(value - Math.max(...numbers)));
           const total = weights.reduce((sum, weight) => sum + weight, 0);
-          const order = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b);
+          const order = [...weights.keys()].sort((a, b) => numbers[b]! - numbers[a]! || a - b);
           const allowed = new Set<number>();
           let reached = 0;
           for (const token of order) {
@@ -104,6 +112,48 @@ describe('chooseToken', () => {
           return allowed.has(chooseToken(numbers, { kind: 'sample', topP }, 0, step));
         },
       ),
+    );
+  });
+
+  test('whatever is kept, a draw is that of a plain sum over a plain sort', () => {
+    const options = fc.record({
+      // Few values, so that many are equal; more of them than are looked for at first.
+      values: fc.oneof(
+        fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1, maxLength: 30 }),
+        fc.array(fc.float({ min: -9, max: 9, noNaN: true }), { minLength: 1, maxLength: 900, size: 'max' }),
+      ),
+      temperature: fc.double({ min: 0.5, max: 3, noNaN: true }),
+      topK: fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
+      topP: fc.option(fc.double({ min: 0.01, max: 0.99, noNaN: true }), { nil: undefined }),
+      step: fc.nat(1000),
+    });
+    fc.assert(
+      fc.property(options, ({ values, temperature, topK, topP, step }) => {
+        const numbers = Float32Array.from(values);
+        const kept = { ...(topK === undefined ? {} : { topK }), ...(topP === undefined ? {} : { topP }) };
+        const found = chooseToken(numbers, { kind: 'sample', temperature, ...kept, seed: 3 }, 1, step);
+        const peak = Math.max(...numbers);
+        const weight = (token: number) => Math.exp((numbers[token]! - peak) / temperature);
+        const total = (tokens: readonly number[]) => tokens.reduce((sum, token) => sum + weight(token), 0);
+        const ids = [...numbers.keys()];
+        const all = topK !== undefined && topK < ids.length;
+        const ranked = ids.toSorted((a, b) => numbers[b]! - numbers[a]! || a - b).slice(0, topK);
+        let tokens: readonly number[] = ranked;
+        if (topP !== undefined) {
+          const enough = topP * total(ranked);
+          const end = ranked.findIndex((_, i) => total(ranked.slice(0, i + 1)) >= enough * (1 - 1e-12));
+          tokens = ranked.slice(0, end + 1);
+        } else if (!all) tokens = ids;
+        // Where the draw falls, in shares of the whole; it may be off by a rounding.
+        const place = tokens.indexOf(found);
+        expect(place).toBeGreaterThanOrEqual(0);
+        const before = total(tokens.slice(0, place)) / total(tokens);
+        const behind = total(tokens.slice(0, place + 1)) / total(tokens);
+        const share = uniform(4, step);
+        expect(share).toBeGreaterThanOrEqual(before - 1e-9);
+        expect(share).toBeLessThanOrEqual(behind + 1e-9);
+      }),
+      { numRuns: 300 },
     );
   });
 
