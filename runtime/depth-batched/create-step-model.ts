@@ -13,8 +13,8 @@ export interface StepModelParts {
   readonly layers: PackageManifest['cache']['layers'];
   /** step.onnx */
   readonly step: GraphSession;
-  /** propagate.onnx, opened when it is first needed. */
-  readonly propagate: () => Promise<GraphSession>;
+  /** propagate.onnx, or what opens it when it is first needed. */
+  readonly propagate: GraphSession | (() => Promise<GraphSession>);
   /** Pages to hand out, page 0 not counted. */
   readonly pages: number;
   /** The same for prelude and coda; 0 for a model without. */
@@ -96,10 +96,10 @@ function propagator({ shape, propagate }: StepModelParts) {
   const states = growingStates(shape.dtype);
   const depths = growingIntegers();
   const positions = growingIntegers();
-  let session: GraphSession | undefined;
+  let session = typeof propagate === 'function' ? undefined : propagate;
   return {
     run: async (tokens: readonly ExitState[]) => {
-      session ??= await propagate();
+      session ??= typeof propagate === 'function' ? await propagate() : propagate;
       const hidden = states(tokens.length, shape.hiddenSize);
       const depth = depths(tokens.length);
       const position_ids = positions(tokens.length);

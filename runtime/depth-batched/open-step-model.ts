@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Result, success } from '../../files/diagnostics.ts';
+import { propagateGraphName } from '../../files/manifest.ts';
 import { mainGraph, type Package } from '../../files/package.ts';
 import { openSession, RuntimeFailure } from '../session.ts';
 import { createStepModel } from './create-step-model.ts';
@@ -17,6 +18,8 @@ export interface StepModelOptions {
    * within steps: cheaper when most pages are never used, and a millisecond here and there when they are.
    */
   readonly warm?: boolean;
+  /** Loads propagate.onnx at once. Without, it is loaded when the first token leaves early under that policy. */
+  readonly propagate?: boolean;
   /** Threads of ONNX Runtime inside one operator; by default every physical core. */
   readonly threads?: number;
 }
@@ -34,11 +37,18 @@ export async function openStepModel(
   const { threads } = options;
   const step = await openSession(join(folder, mainGraph(manifest).file), threads === undefined ? {} : { threads });
   if (!step.ok) return step;
-  const propagate = async () => {
-    // A second pool of threads would fight the first one.
-    const opened = await openSession(join(folder, 'propagate.onnx'), { threads: 1 });
-    if (!opened.ok) throw new RuntimeFailure(opened.diagnostics[0]!);
-    return opened.value;
+  // A second pool of threads would fight the first one.
+  const openPropagate = () => openSession(join(folder, propagateGraphName), { threads: 1 });
+  const opened =
+    options.propagate === true && propagateGraphName in manifest.graphs ? await openPropagate() : undefined;
+  if (opened?.ok === false) {
+    await step.value.close();
+    return opened;
+  }
+  const openLater = async () => {
+    const late = await openPropagate();
+    if (!late.ok) throw new RuntimeFailure(late.diagnostics[0]!);
+    return late.value;
   };
   const { pages, boundaryPages = 0, warm = false } = options;
   return success(
@@ -46,7 +56,7 @@ export async function openStepModel(
       shape: shape.value,
       layers: manifest.cache.layers,
       step: step.value,
-      propagate,
+      propagate: opened?.value ?? openLater,
       pages,
       boundaryPages,
       warm,

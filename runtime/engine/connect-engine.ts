@@ -97,7 +97,8 @@ export async function connectEngine(
       feed.end('cancelled');
       return success(feed.request);
     }
-    worker.post({ kind: 'submit', id, request });
+    // It leaves with all else of this turn; what the caller does with its lists until then is not to matter.
+    worker.post({ kind: 'submit', id, request: structuredClone(request) });
     signal?.addEventListener('abort', cancel, { once: true });
     requests.set(id, { feed, forget: () => signal?.removeEventListener('abort', cancel) });
     return success(feed.request);

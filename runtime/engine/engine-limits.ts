@@ -93,7 +93,7 @@ export function engineLimits(
 }
 
 /** Bytes of a page of the block's layers, keys and values, and of one of prelude and coda. */
-function pageBytesOf(shape: StepShape): { readonly block: number; readonly boundary: number } {
+export function pageBytesOf(shape: StepShape): { readonly block: number; readonly boundary: number } {
   const layer = 2 * shape.kvHeads * shape.pageSize * shape.headDim * (shape.dtype === 'f16' ? 2 : 4);
   return { block: shape.block * layer, boundary: (shape.prelude + shape.coda) * layer };
 }

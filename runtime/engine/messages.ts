@@ -2,7 +2,7 @@ import type { Diagnostic } from '../../files/diagnostics.ts';
 import type { CoreState, StepReport, TokenEvent } from '../depth-batched/core.ts';
 import type { FinishReason, GenerationRequest } from '../depth-batched/request.ts';
 
-/** What an engine tells its worker. */
+/** What an engine tells its worker, in lists: all that was said in one turn. */
 export type ToWorker =
   | { readonly kind: 'submit'; readonly id: number; readonly request: GenerationRequest }
   | { readonly kind: 'cancel'; readonly id: number }

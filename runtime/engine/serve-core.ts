@@ -13,8 +13,8 @@ export async function serveCore(core: Core, port: MessagePort, gate: Gate): Prom
   const post = (message: FromWorker) => port.postMessage(message);
   const mail: ToWorker[] = [];
   let wake = () => {};
-  const onMessage = (message: ToWorker) => {
-    mail.push(message);
+  const onMessage = (messages: readonly ToWorker[]) => {
+    for (const message of messages) mail.push(message);
     wake();
   };
   let reports = false;

@@ -6,6 +6,7 @@ import type { FromWorker, ToWorker } from './messages.ts';
 
 /** A worker as the thread that started it sees it. */
 export interface EngineWorker {
+  /** What is posted in one turn arrives together: requests that come at once begin in the same step, every time. */
   readonly post: (message: ToWorker) => void;
   /** Resolves when the thread has ended, in whatever way. It ends by itself once it is told to close, or has failed. */
   readonly gone: Promise<void>;
@@ -66,7 +67,15 @@ export function startWorker(
       resolve();
     });
   });
-  return { gone, post: (message) => worker.postMessage(message) };
+  let said: ToWorker[] = [];
+  const post = (message: ToWorker) => {
+    if (said.push(message) > 1) return;
+    queueMicrotask(() => {
+      worker.postMessage(said);
+      said = [];
+    });
+  };
+  return { gone, post };
 }
 
 function crashed(error: unknown): Diagnostic {

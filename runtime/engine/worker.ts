@@ -6,7 +6,9 @@ import type { WorkerStart } from './worker-start.ts';
 
 // The thread of an engine begins here.
 await runWorker(async (start: WorkerStart): Promise<Result<OpenCore>> => {
-  const model = await openStepModel(start.package, start.model);
+  // Loaded now or never: a server that starts is one that can serve.
+  const propagate = start.core.kvPolicy === 'propagate';
+  const model = await openStepModel(start.package, { ...start.model, propagate });
   if (!model.ok) return failure(...model.diagnostics);
   return success({ core: createCore(model.value, start.core), close: model.value.close });
 });

@@ -20,6 +20,27 @@ describe('tokens', () => {
     expect((await collect(b)).map(({ forcedLogProbability }) => forcedLogProbability)).toEqual([-1.5, -1.5]);
   });
 
+  test('of requests that come in one turn come from the same steps, however long the turn takes', async () => {
+    const engine = await fakeEngine();
+    const rows: number[] = [];
+    engine.onStep((report) => rows.push(report.rows.length));
+    const requests = [1, 2, 3].map((token) => {
+      const until = performance.now() + 20;
+      while (performance.now() < until);
+      return given(engine.submit({ prompt: [token], maxNewTokens: 2 }));
+    });
+    await Promise.all(requests.map(({ done }) => done));
+    expect(rows).toEqual([3, 3]);
+  });
+
+  test('follow from the prompt as it was when it was given', async () => {
+    const engine = await fakeEngine();
+    const prompt = [10, 20];
+    const request = given(engine.submit({ prompt, maxNewTokens: 1 }));
+    prompt.push(400);
+    expect((await request.done).tokens).toEqual([30]);
+  });
+
   test('wait for whoever comes late, and for several readers', async () => {
     const engine = await fakeEngine();
     const request = given(engine.submit({ prompt: [1], maxNewTokens: 50 }));

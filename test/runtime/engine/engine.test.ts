@@ -241,4 +241,17 @@ describe('an engine', () => {
       await writeFile(graph, bytes);
     }
   });
+
+  test('that propagates is refused at once when propagate.onnx is none; others do without it', async () => {
+    const graph = join(depthBatched, 'propagate.onnx');
+    const bytes = await readFile(graph);
+    await writeFile(graph, new Uint8Array(bytes.length));
+    try {
+      const opened = await openEngine(depthBatched, { threads: 1, kvPolicy: 'propagate' });
+      expect(opened).toMatchObject({ ok: false, diagnostics: [{ code: 'onnxruntime-failed' }] });
+      await engineOf();
+    } finally {
+      await writeFile(graph, bytes);
+    }
+  });
 });
