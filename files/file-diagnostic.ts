@@ -17,7 +17,9 @@ export function fileDiagnostic(error: unknown, location: Location, doing: 'read'
   });
   switch (code) {
     case 'ENOENT':
-      return say('missing-file', `There is no file ${file}.`);
+      return doing === 'read'
+        ? say('missing-file', `There is no file ${file}.`)
+        : say('bad-path', `${file} cannot be written: the folder that it is to be in does not exist.`);
     case 'ENOTDIR':
       return doing === 'read'
         ? say('missing-file', `There is no file ${file}: a part of its path is not a folder.`)

@@ -6,6 +6,7 @@ import { createCore } from '../runtime/depth-batched/create-core.ts';
 import { openStepModel } from '../runtime/depth-batched/open-step-model.ts';
 import type { StepModel, StepShape } from '../runtime/depth-batched/step-model.ts';
 import { stepShape } from '../runtime/depth-batched/step-shape.ts';
+import { machineMemory, pageBytesOf } from '../runtime/engine/engine-limits.ts';
 import { maxPositions } from '../runtime/generate-options.ts';
 import { type LoadedPackage, loadPackage } from '../runtime/load-package.ts';
 import type { BenchDocument, BenchRun } from './bench-document.ts';
@@ -78,7 +79,9 @@ async function measureInProcess(
   const unrolled = await openUnrolled(setting);
   if (!unrolled.ok) return unrolled;
   try {
-    const opened = await openStepModel(source, { ...pagesFor(setting), threads, warm: true });
+    const pages = pagesFor(setting);
+    if (!pages.ok) return pages;
+    const opened = await openStepModel(source, { ...pages.value, threads, warm: true });
     if (!opened.ok) return opened;
     const model = opened.value;
     try {
@@ -185,15 +188,29 @@ async function measureEngines(
   return success(runs);
 }
 
-/** Enough for all variants together, and for a text, so that none of them ever has to wait for pages. */
-function pagesFor({ shape, plan }: Setting): { readonly pages: number; readonly boundaryPages: number } {
+/**
+ * Enough for all variants together, and for a text, so that none of them ever has to wait for pages. Fails when that is
+ * more than the memory there is.
+ */
+function pagesFor({ shape, plan }: Setting): Result<{ readonly pages: number; readonly boundaryPages: number }> {
   const spansOf = (positions: number) => Math.ceil(positions / shape.pageSize);
   // The division among variants rounds down: one more for each.
   const variants = (spansOf(plan.longest) * plan.mostSequences + 1) * mostVariants;
   const text = spansOf(plan.windows[0]?.length ?? 0) * qualityRows;
   const spans = Math.max(variants, text);
   const boundary = shape.prelude + shape.coda > 0;
-  return { pages: spans * shape.loops, boundaryPages: boundary ? spans : 0 };
+  const bytes = pageBytesOf(shape);
+  const needed = spans * (shape.loops * bytes.block + bytes.boundary);
+  const memory = machineMemory();
+  if (needed > memory) {
+    return failure({
+      severity: 'error',
+      code: 'too-much-memory',
+      message: `Pages for all variants would take ${needed} bytes, and this machine has ${memory}.`,
+      hint: 'Ask for fewer --rows, or for shorter --prompt-tokens and --new-tokens.',
+    });
+  }
+  return success({ pages: spans * shape.loops, boundaryPages: boundary ? spans : 0 });
 }
 
 async function openUnrolled({ source, options, threads }: Setting): Promise<Result<LoadedPackage | undefined>> {

@@ -8,7 +8,7 @@ import type { BenchRun } from './bench-document.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { readTextWindows } from './measure-on-text.ts';
 import { readPrompts } from './read-prompts.ts';
-import { meanOf } from './statistics.ts';
+import { extentOf, meanOf } from './statistics.ts';
 import { type LengthRange, makeWorkload, type WorkItem, type WorkloadOptions } from './workload.ts';
 
 /** What is going to be run, by places of the numbers of rows. */
@@ -75,7 +75,7 @@ export async function planWorkload(
       rowOrder: options.rowOrder,
       ...(options.prefillChunk === undefined ? {} : { prefillChunk: options.prefillChunk }),
     },
-    longest: Math.max(...items.map(({ prompt, newTokens: made }) => prompt.length + made)),
+    longest: extentOf(items.map(({ prompt, newTokens: made }) => prompt.length + made)).most,
     mostSequences: Math.max(...options.rows.map((rows) => sequencesFor(rows, options))),
     meanLoops: exits.mean,
     threshold: exits.threshold,
@@ -147,7 +147,7 @@ function checkPlan(
 ): readonly Diagnostic[] {
   const problems: Diagnostic[] = [];
   const longest =
-    (given === undefined ? lengths.most : Math.max(...given.map(({ length }) => length))) + newTokens.most;
+    (given === undefined ? lengths.most : extentOf(given.map(({ length }) => length)).most) + newTokens.most;
   if (longest > positions + 1) {
     problems.push({
       severity: 'error',
@@ -190,9 +190,8 @@ function describe(
   exits: string,
 ): Plan['runs'][number]['described'] {
   const range = (lengths: readonly number[]) => ({
-    least: Math.min(...lengths),
+    ...extentOf(lengths),
     mean: meanOf(lengths),
-    most: Math.max(...lengths),
   });
   return {
     sequences: workload.length,

@@ -26,6 +26,14 @@ export function sumOf(samples: readonly number[]): number {
   return samples.reduce((sum, sample) => sum + sample, 0);
 }
 
+/** @param samples at least one, and more of them than a call can have arguments */
+export function extentOf(samples: readonly number[]): { readonly least: number; readonly most: number } {
+  return {
+    least: samples.reduce((least, sample) => Math.min(least, sample), Number.POSITIVE_INFINITY),
+    most: samples.reduce((most, sample) => Math.max(most, sample), Number.NEGATIVE_INFINITY),
+  };
+}
+
 /** The value that `share` of the samples do not exceed, linear between neighbours: the median of two is their mean. */
 function quantileOf(sorted: readonly number[], share: number): number {
   const place = share * (sorted.length - 1);

@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
-import { type Result, success } from '../../files/diagnostics.ts';
+import { type Diagnostic, type Result, success } from '../../files/diagnostics.ts';
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { readPackage } from '../../files/package.ts';
 import type { BenchOptions } from '../../measure/bench-options.ts';
@@ -17,12 +18,12 @@ export function benchCommand(start: StartCommand): Command {
   const command = new Command('bench')
     .summary('measure full depth, sequence-wise and depth-wise batching')
     .description(
-      'Runs one workload at full depth, with early exits batched by sequence (waiting for the deepest row, or dropping\n' +
-        'rows that left), and batched by depth, in turns on the same graph and with the same exits. Says what the exits\n' +
+      'Runs one workload at full depth, with early exits batched by sequence (waiting for the deepest row, or dropping ' +
+        'rows that left), and batched by depth, in turns on the same graph and with the same exits. Says what the exits ' +
         'allow, how much of it was reached, and where the rest went.',
     )
     .argument('<package>', 'folder of a package of the form depth-batched')
-    .option('--rows <list>', 'rows of a step at most: 8,16 measures both (default: 8)', countList('--rows'))
+    .option('--rows <list>', 'rows of a step at most: 8,16 measures both (default: 8)', countList('--rows', 4096))
     .option(
       '--max-sequences <n>',
       'sequences that hold pages at once (default: a quarter more than rows, so that prompts leave no row empty)',
@@ -32,7 +33,7 @@ export function benchCommand(start: StartCommand): Command {
     .option(
       '--sequences <n>',
       'how many to make, or of the file to take, again from the top when it has fewer (default: four for each row; all)',
-      wholeNumber('--sequences', 1),
+      number('--sequences', 'a whole number from 1 to 100000', (n) => Number.isInteger(n) && n >= 1 && n <= 100_000),
     )
     .option('--prompt-tokens <a..b>', 'lengths of made prompts (default: 32..96)', range('--prompt-tokens', 1))
     .option('--new-tokens <a..b>', 'lengths of what is generated (default: 64..128)', range('--new-tokens', 2))
@@ -109,6 +110,8 @@ async function bench(
   const { RuntimeFailure } = await import('../../runtime/session.ts');
   const sequences = await readTrace(folder, exitTrace);
   if (!sequences.ok) return context.fail(sequences.diagnostics);
+  const unwritable = html === undefined ? undefined : await whyNotWritable(html);
+  if (unwritable !== undefined) return context.fail([unwritable]);
   try {
     const measured = await benchPackage(
       folder,
@@ -128,26 +131,38 @@ async function bench(
     if (!measured.ok) return context.fail(measured.diagnostics);
     context.report(measured.diagnostics);
     const document = measured.value;
-    if (html !== undefined) {
-      const { benchPage } = await import('../../measure/page/bench-page.ts');
-      try {
-        await writeFile(html, benchPage(document));
-      } catch (error) {
-        return context.fail([fileDiagnostic(error, { file: html }, 'write')]);
-      }
-    }
     if (context.json) {
       context.printJson(document);
     } else {
       const { formatBench } = await import('../bench/format-bench.ts');
       context.print(formatBench(document, context.style.bold));
     }
-    if (html !== undefined) context.note(`wrote ${html}`);
+    if (html !== undefined) {
+      const { benchPage } = await import('../../measure/page/bench-page.ts');
+      try {
+        await writeFile(html, benchPage(document));
+      } catch (error) {
+        // The document is out already, and was minutes of work.
+        context.report([fileDiagnostic(error, { file: html }, 'write')]);
+        return exitCodes.problems;
+      }
+      context.note(`wrote ${html}`);
+    }
     return context.signal.aborted ? exitCodes.interrupted : exitCodes.done;
   } catch (error) {
     if (!(error instanceof RuntimeFailure)) throw error;
     if (error.diagnostic.code === 'internal-error') throw error.cause ?? error;
     return context.fail([error.diagnostic]);
+  }
+}
+
+/** What measuring for minutes would end with. */
+async function whyNotWritable(file: string): Promise<Diagnostic | undefined> {
+  try {
+    await access(dirname(file), constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return fileDiagnostic(error, { file }, 'write');
   }
 }
 

@@ -45,9 +45,9 @@ export function byteCount(option: string): (value: string) => number {
   };
 }
 
-/** `8,16`: numbers of at least 1, none twice. */
-export function countList(option: string): (value: string) => readonly number[] {
-  const one = wholeNumber(option, 1);
+/** `8,16`: numbers from 1 to `most`, none twice. */
+export function countList(option: string, most: number): (value: string) => readonly number[] {
+  const one = number(option, `a whole number from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
   return (text) => [...new Set(text.split(',').map(one))];
 }
 

@@ -197,8 +197,11 @@ describe('bench', () => {
     expect(await code(step, '--mean-loops', '7')).toEqual({ exitCode: 1, code: 'too-many-loops' });
     expect(await code(step, '--unrolled', step)).toEqual({ exitCode: 1, code: 'other-model' });
     expect(await code(step, '--quality', join(scratch, 'none.txt'))).toEqual({ exitCode: 1, code: 'no-tokenizer' });
+    const html = join(scratch, 'none', 'bench.html');
+    expect(await code(step, '--html', html)).toEqual({ exitCode: 1, code: 'bad-path' });
     expect((await code(step, '--no-runs')).exitCode).toBe(2);
     expect((await code(step, '--rows', '0')).exitCode).toBe(2);
+    expect((await code(step, '--rows', '4097')).exitCode).toBe(2);
     expect((await code(step, '--new-tokens', '9..4')).exitCode).toBe(2);
     expect((await code(step, '--prompts', 'x', '--prompt-tokens', '3')).exitCode).toBe(2);
   });

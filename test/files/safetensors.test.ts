@@ -301,7 +301,7 @@ describe('writing', () => {
   test('a place that is not there is a diagnostic', async () => {
     const file = { absolutePath: join(folder, 'no', 'x'), path: 'x', shown: 'out/x' };
     const missing = await writeSafetensors(file, tensors, chunksOf);
-    expect(missing.diagnostics[0]).toMatchObject({ code: 'missing-file', location: { file: 'out/x' } });
+    expect(missing.diagnostics[0]).toMatchObject({ code: 'bad-path', location: { file: 'out/x' } });
   });
 
   test.skipIf(!existsSync('/dev/full'))('a full disk is a diagnostic', async () => {
