@@ -24,7 +24,7 @@ export function compileCommand(start: StartCommand): Command {
   const command = new Command('compile')
     .summary('compile a model into a package')
     .description(
-      'Compiles a recursive transformer: reads a model, finds its loop, and writes a package with an ONNX graph that\n' +
+      'Compiles a recursive transformer: reads a model, finds its loop, and writes a package with an ONNX graph that ' +
         "points into the checkpoint's own files. The last line names the package.",
     )
     .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')

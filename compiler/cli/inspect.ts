@@ -7,7 +7,7 @@ export function inspectCommand(start: StartCommand): Command {
   const command = new Command('inspect')
     .summary('show what a model, package or graph is made of')
     .description(
-      'Shows structure, loops, sizes, inputs and outputs. Takes models that rtc could compile, packages, .onnx files\n' +
+      'Shows structure, loops, sizes, inputs and outputs. Takes models that rtc could compile, packages, .onnx files ' +
         'of any origin, and graphs of the IR (.rtc) as --dump-passes writes them. Reads no weights.',
     )
     .argument('<path>', 'model.json, folder of a model or package, .onnx or .rtc file')

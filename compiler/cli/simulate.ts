@@ -11,8 +11,8 @@ export function simulateCommand(start: StartCommand): Command {
   const command = new Command('simulate')
     .summary('simulate batching from times and exits')
     .description(
-      'Computes the throughput of vanilla, sequence-wise and depth-wise batching from how long passes take by number\n' +
-        'of rows, where tokens leave, and what memory holds: scheduler step by scheduler step, and by formula. Needs no\n' +
+      'Computes the throughput of vanilla, sequence-wise and depth-wise batching from how long passes take by number ' +
+        'of rows, where tokens leave, and what memory holds: scheduler step by scheduler step, and by formula. Needs no ' +
         'model; times come from "rtc bench --profile --json", or from anywhere else, such as trtexec on a GPU.',
     )
     .argument('[file]', 'simulation to run, JSON')
@@ -37,7 +37,7 @@ A small simulation; schema/rtc-simulation.schema.json has every key:
     "limits": { "maxRows": [8, 16, 32] }
   }
 Instead of these: "times": {"file": "profile.json"}, "exits": {"trace": "run.json"} as "rtc run --json" prints it, or
-{"shares": [0.5, 0.3, 0.2]}; "arrivals": {"kind": "poisson", "perSecond": 4}; "limits": {"memory": {...}}.`,
+{"shares": [0.5, 0.3, 0.2]}, "workload": {"arrivals": {"kind": "poisson", "perSecond": 4}, ...}, "limits": {"memory": {...}}.`,
     );
   return command.action((file: string | undefined, { paper }: { readonly paper?: boolean }) => {
     if (file === undefined && !paper) {

@@ -15,7 +15,7 @@ export function verifyCommand(start: StartCommand): Command {
   const command = new Command('verify')
     .summary('compare a package with its model or with a reference')
     .description(
-      'Runs a package as it was written and compares its outputs: with what its model gives in float64 on random\n' +
+      'Runs a package as it was written and compares its outputs: with what its model gives in float64 on random ' +
         'tokens, or with a reference.safetensors. Says which output differs first, and where.',
     )
     .argument('<package>', 'folder of a package')
