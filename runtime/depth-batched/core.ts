@@ -15,6 +15,7 @@ export type Batching = 'depth-wise' | 'sequence-wise' | 'sequence-wise-shrink';
 /** Which ready rows go first when there are more than a step takes. */
 export type RowOrder = 'oldest' | 'deepest' | 'fullest';
 
+/** How a core schedules. */
 export interface CoreOptions {
   /** Rows of a decoding step at most. */
   readonly maxRows: number;

@@ -55,6 +55,7 @@ export function sequenceWise(
   };
 }
 
+/** The {@link Decoding} that a batching names; the order of rows is a matter of depth-wise steps only. */
 export function createDecoding(rules: PassRules, batching: Batching, maxRows: number, order: RowOrder): Decoding {
   return batching === 'depth-wise' ? depthWise(rules, maxRows, order) : sequenceWise(rules, maxRows, batching);
 }

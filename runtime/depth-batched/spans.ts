@@ -28,6 +28,7 @@ export interface Spans {
   readonly pages: () => { readonly used: number; readonly total: number };
 }
 
+/** All pages of a model, none of them handed out. */
 export function createSpans({ shape, pageCount, boundaryPageCount }: StepModel, policy: KvPolicy): Spans {
   const depths = policy === 'shared' ? 1 : shape.loops;
   const hasBoundary = shape.prelude + shape.coda > 0;
