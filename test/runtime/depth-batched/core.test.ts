@@ -143,6 +143,14 @@ describe('rows', () => {
     );
   });
 
+  test('prompts: a chunk that has no room in a step lets shorter ones behind it in', async () => {
+    const { core } = watched({ prefillChunk: 32 });
+    for (const [id, length] of [2, 20, 3].entries()) {
+      submit(core, id, { prompt: new Array<number>(length).fill(1), maxNewTokens: 1 });
+    }
+    expect(timeline(await drain(core))).toEqual(['p0.0 p2.0', 'p0.1 p2.1', 'p0.2 p2.2', 'p1.0', 'p1.1', 'p1.2']);
+  });
+
   test('prefill and decoding take turns', async () => {
     const { core } = watched({ prefillChunk: 2, maxSequences: 8 });
     submit(core, 0, { prompt: [1], maxNewTokens: 20, ...trace() });
@@ -185,6 +193,18 @@ describe('heads', () => {
     });
     const reports = await drain(core);
     expect(reports.map(({ heads }) => heads)).toEqual([0, 0, 0, 1, 0, 1, 0, 1]);
+  });
+
+  test('threshold: who just reaches it leaves, who is a little short of it does not', async () => {
+    const second = async (threshold: number) => {
+      const { core } = watched({});
+      submit(core, 0, { prompt: [1], maxNewTokens: 2, exit: { kind: 'threshold', threshold }, ignoreEos: true });
+      return (await drain(core)).flatMap(({ tokens }) => tokens)[1]!;
+    };
+    const { exit, confidence } = await second(0);
+    expect(exit).toBe(1);
+    expect((await second(confidence)).exit).toBe(1);
+    expect((await second(confidence + 2 ** -20)).exit).toBeGreaterThan(1);
   });
 
   test('logits are fetched when somebody draws from them, and not else', async () => {
