@@ -38,7 +38,7 @@ export function compileCommand(start: StartCommand): Command {
     )
     .option(
       '--attention-groups <n>',
-      'form depth-batched: 1 (default); 2, 4 or 8 where contexts are long',
+      'form depth-batched: 1 (default) to 16; 4 or 8 pay where contexts are long',
       number('--attention-groups', groupCounts, isGroupCount),
     )
     .option('--out <folder>', 'folder to write (default: ./<name>-<form>)')
