@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
 import type { Dialect } from '../targets/onnx/onnx-file.ts';
+import type { TensorrtOptions } from './tensorrt/tensorrt-options.ts';
 
 export type Form = 'depth-batched' | 'loop' | 'unrolled';
 
@@ -11,11 +12,15 @@ export type Precision = 'f32' | 'f16' | 'bf16';
 export type LoraStrategy = 'auto' | 'bake' | 'keep' | 'concatenate' | 'gather';
 export type Layout = 'rtc' | 'huggingface';
 
+/** `onnx`: graphs for any runtime. `tensorrt`: graphs and engines. `triton`: a model repository around either. */
+export type Target = 'onnx' | 'tensorrt' | 'triton';
+
 /** What `rtc compile` is asked for. Every option has the flag of the same name. */
 export interface CompileOptions {
   /** A model.json, a folder that holds one, or a Hugging Face folder. */
   readonly model: string;
-  readonly target?: 'onnx';
+  /** `onnx` by default. */
+  readonly target?: Target;
   /** `depth-batched` by default. */
   readonly form?: Form;
   /** Positions of a page, a multiple of 16; 64 by default (form `depth-batched`). */
@@ -25,7 +30,10 @@ export interface CompileOptions {
    * are faster where what all rows look back at is larger than the cache of the processor, and slower where it is not.
    */
   readonly attentionGroups?: number;
+  /** `portable` by default; the target `tensorrt` has one of its own. */
   readonly dialect?: Dialect;
+  /** What the target `tensorrt` is asked for. */
+  readonly tensorrt?: TensorrtOptions;
   /** Folder to write; `./<name>-<form>` by default. An existing package there is replaced, anything else refused. */
   readonly out?: string;
   readonly precision?: Precision;

@@ -2,7 +2,7 @@ import type { Diagnostic } from '../files/diagnostics.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 
 const choices = {
-  target: ['onnx'],
+  target: ['onnx', 'tensorrt', 'triton'],
   form: ['depth-batched', 'loop', 'unrolled'],
   dialect: ['portable', 'ort'],
   precision: ['f32', 'f16', 'bf16'],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { dtypes } from '../ir/dtype.ts';
+import { planStampSchema } from './plan-stamp.ts';
 
 /** `$schema` of every rtc.json: where the schema lies once rtc is installed beside the package. */
 export const manifestSchemaPath = '../node_modules/rtc/schema/rtc-package.schema.json';
@@ -59,6 +60,34 @@ const cacheLayer = z
   })
   .describe('What past_key_values.{i}, or key_pages.{i}, belongs to; i counts the entries of the list.');
 
+const sizes = z.array(count);
+
+const profile = z
+  .object({
+    name: text,
+    inputs: z
+      .record(text, z.object({ min: sizes, opt: sizes, max: sizes }))
+      .describe('Sizes of every input that has one which is not fixed.'),
+  })
+  .describe('What an engine is tuned for, and between which sizes it runs.');
+
+const tensorrt = z
+  .object({
+    version: text.describe('Version of TensorRT that the graphs were written for.'),
+    attention: z.enum(['parts', 'native']).describe('Whether the graphs say Attention, or what it is made of.'),
+    policy: z
+      .object({
+        maxRows: positive.describe('Rows of a step.'),
+        smallRows: positive.describe('Rows that the profile for small batches ends with.'),
+        maxContext: positive.describe('Positions of a sequence.'),
+        prefillChunk: positive.describe('Prompt tokens of a row in one step.'),
+        exits: z.array(z.number().min(0).max(1)).describe('Share of the tokens that leave behind each loop.'),
+      })
+      .describe('What all sizes follow from.'),
+    engines: z.array(z.object({ graph: text, plan: text, profiles: z.array(profile).min(1) })),
+  })
+  .describe('Target tensorrt: the engines that the graphs are meant for.');
+
 /** What rtc.json says of a package: enough to run, check and compare it without knowing how it was made. */
 export const manifestSchema = z
   .object({
@@ -69,7 +98,7 @@ export const manifestSchema = z
     name: text,
     form: z.enum(['depth-batched', 'loop', 'unrolled']),
     target: z.enum(['onnx', 'tensorrt', 'triton']),
-    dialect: z.enum(['portable', 'ort']),
+    dialect: z.enum(['portable', 'ort', 'tensorrt']),
     layout: z.enum(['rtc', 'huggingface']),
     precision: z
       .object({
@@ -122,6 +151,8 @@ export const manifestSchema = z
         'Keys and values: inputs past_key_values.{i}.key|value, outputs present.{i}.key|value; in the form depth-batched ' +
           'inputs key_pages.{i} and value_pages.{i}, outputs new_key.{i} and new_value.{i}.',
       ),
+    tensorrt: tensorrt.optional(),
+    plans: z.array(planStampSchema).optional().describe('Engines that were built; empty where none was yet.'),
     source: z
       .object({
         folder: z.string().describe('Folder of the package that holds the model as it was compiled; empty: itself.'),

@@ -1,0 +1,28 @@
+import { z } from 'zod';
+
+const count = z.int().min(0);
+const text = z.string().min(1);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** How an engine was built, and where it runs. */
+export const planStampSchema = z
+  .object({
+    file: text,
+    graph: text,
+    profiles: z.array(text).min(1),
+    size: count,
+    sha256,
+    graphSha256: sha256.describe('Of the graph that it was built from.'),
+    tensorrt: text.describe('Version that built it; no other loads it, unless it is version compatible.'),
+    gpu: text.describe('Name of the GPU that it was tuned on.'),
+    computeCapability: text.describe('As in 9.0; no other loads it, unless it is hardware compatible.'),
+    driver: text.optional(),
+    versionCompatible: z.boolean(),
+    hardwareCompatibility: z.enum(['none', 'ampere+', 'sameComputeCapability']),
+    arguments: z.array(text).describe('What trtexec was called with, in the folder of the package.'),
+    timingCacheSha256: sha256.optional().describe('Of the timing cache behind the build.'),
+  })
+  .describe('An engine: a file that fits one version of TensorRT and one kind of GPU.');
+
+/** An engine of a package. */
+export type PlanStamp = z.infer<typeof planStampSchema>;
