@@ -85,6 +85,20 @@ const tensorrt = z
       })
       .describe('What all sizes follow from.'),
     engines: z.array(z.object({ graph: text, plan: text, profiles: z.array(profile).min(1) })),
+    settings: z
+      .object({
+        tf32: z.boolean(),
+        optimizationLevel: z.int().min(0).max(5).optional(),
+        workspace: text.optional(),
+        versionCompatible: z.boolean(),
+        hardwareCompatibility: z.enum(['none', 'ampere+', 'sameComputeCapability']).optional(),
+        stripWeights: z.boolean(),
+        weightStreaming: z.boolean(),
+        errorOnTimingCacheMiss: z.boolean(),
+        extra: z.array(z.string()).describe('Arguments that trtexec gets as they are.'),
+      })
+      .describe('How engines are built, wherever that is done.'),
+    timingCacheSha256: sha256.optional().describe('Of the timing cache that every build has to start from.'),
   })
   .describe('Target tensorrt: the engines that the graphs are meant for.');
 
