@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { dtypes } from '../ir/dtype.ts';
-import { planStampSchema } from './plan-stamp.ts';
+import { hardwareCompatibility, planName, planStampSchema } from './plan-stamp.ts';
 
 /** `$schema` of every rtc.json: where the schema lies once rtc is installed beside the package. */
 export const manifestSchemaPath = '../node_modules/rtc/schema/rtc-package.schema.json';
@@ -84,14 +84,16 @@ const tensorrt = z
         exits: z.array(z.number().min(0).max(1)).describe('Share of the tokens that leave behind each loop.'),
       })
       .describe('What all sizes follow from.'),
-    engines: z.array(z.object({ graph: text, plan: text, profiles: z.array(profile).min(1) })),
+    engines: z
+      .array(z.object({ graph: text, plan: planName, profiles: z.array(profile).min(1) }))
+      .describe('In the order of the graphs; a graph may have several, each with profiles of its own.'),
     settings: z
       .object({
         tf32: z.boolean(),
         optimizationLevel: z.int().min(0).max(5).optional(),
         workspace: text.optional(),
         versionCompatible: z.boolean(),
-        hardwareCompatibility: z.enum(['none', 'ampere+', 'sameComputeCapability']).optional(),
+        hardwareCompatibility: hardwareCompatibility.optional(),
         stripWeights: z.boolean(),
         weightStreaming: z.boolean(),
         errorOnTimingCacheMiss: z.boolean(),
@@ -127,7 +129,9 @@ export const manifestSchema = z
       .describe('By file, in the order in which a runtime has to pass and receives tensors.'),
     files: z
       .record(text, z.discriminatedUnion('origin', [writtenFile, checkpointFile]))
-      .describe('Every file of the package but rtc.json, by its path in the package.'),
+      .describe(
+        'Every file of the package but rtc.json and what is built from it on a GPU, by its path in the package.',
+      ),
     recursion: z.object({
       prelude: count,
       block: count.describe('Layers of the shared block.'),
@@ -199,6 +203,9 @@ export type PackageManifest = z.infer<typeof manifestSchema>;
 
 /** One file of a package. */
 export type PackageFile = PackageManifest['files'][string];
+
+/** What rtc.json says of engines, built or not. */
+export type TensorrtFacts = NonNullable<PackageManifest['tensorrt']>;
 
 /** An input or an output of a graph of a package. */
 export type GraphTensor = PackageManifest['graphs'][string]['inputs'][number];
