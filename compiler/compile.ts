@@ -8,7 +8,7 @@ import type { OnnxFile } from '../targets/onnx/onnx-file.ts';
 import { bindingsName, generateBindings } from './bindings/generate-bindings.ts';
 import { type CompileOptions, type CompileResult, defaultForm, type Form, type Layout } from './compile-options.ts';
 import { contradictions } from './contradictions.ts';
-import { type LoweredModel, lowerModel, pagesOf } from './lower-model.ts';
+import { dialectFor, type LoweredModel, lowerModel, pagesOf } from './lower-model.ts';
 import { describeInterface, type PackageFacts } from './package/describe-package.ts';
 import { checkPlace, interrupted } from './package/place-folder.ts';
 import { inputsOf, writePackage } from './package/write-package.ts';
@@ -65,7 +65,7 @@ async function write(
   { graphs, passes }: Extract<LoweredModel, { outcome: 'done' }>,
   options: CompileOptions,
 ): Promise<Result<CompileResult>> {
-  const dialect = options.dialect ?? 'portable';
+  const { name: dialect, spec } = dialectFor(options);
   const compute = options.precision ?? 'f32';
   const strategy = model.lora && strategyOf(passes);
   const onnx: OnnxFile[] = [];
@@ -73,6 +73,7 @@ async function write(
     onnx.push(
       lowerToOnnx(graph, {
         dialect,
+        spec,
         fileName: file,
         version: rtcVersion(),
         metadata: {

@@ -1,12 +1,15 @@
-import type { Diagnostic } from '../files/diagnostics.ts';
+import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
 import { didYouMean } from '../files/did-you-mean.ts';
 import { propagateGraphName, stepGraphName } from '../files/manifest.ts';
 import type { Graph } from '../ir/graph.ts';
-import { InvariantError } from '../ir/invariant.ts';
+import { InvariantError, invariant } from '../ir/invariant.ts';
 import type { RunPass } from '../passes/pass.ts';
 import { depthBatchedPipeline, loopPipeline, type PipelineOptions, unrolledPipeline } from '../passes/pipelines.ts';
 import { type PassRecord, runPasses } from '../passes/run-passes.ts';
-import { dialects } from '../targets/onnx/dialects.ts';
+import { type DialectSpec, dialects } from '../targets/onnx/dialects.ts';
+import type { Dialect } from '../targets/onnx/onnx-file.ts';
+import { type AttentionForm, tensorrtDialect } from '../targets/tensorrt/dialect.ts';
+import { atLeast, defaultVersion, formatVersion, oldestVersion, parseVersion } from '../targets/tensorrt/versions.ts';
 import { buildGraph } from './architectures/build-graph.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 import type { SourceModel } from './read/source-model.ts';
@@ -33,16 +36,55 @@ export interface NamedGraph {
   readonly graph: Graph<'lowered'>;
 }
 
+/** What the graphs of a package are written in. */
+export interface ChosenDialect {
+  readonly name: Dialect;
+  readonly spec: DialectSpec;
+  /** Whether graphs say Attention, or what it is made of. */
+  readonly attention: AttentionForm;
+}
+
+/**
+ * The dialect that options choose: the target's own, else the one that is asked for; for TensorRT that of its version.
+ * Fails on a version that is none, is too old, or has not what is asked for.
+ */
+export function findDialect({ target, dialect, precision = 'f32', tensorrt }: CompileOptions): Result<ChosenDialect> {
+  const engines = target === 'tensorrt' || (target === 'triton' && tensorrt !== undefined);
+  const name = dialect ?? (engines ? 'tensorrt' : 'portable');
+  if (name !== 'tensorrt') return success({ name, spec: dialects[name], attention: 'parts' });
+  const asked = tensorrt?.tensorrtVersion;
+  const version = asked === undefined ? defaultVersion : parseVersion(asked);
+  if (!version || !atLeast(version, oldestVersion.major, oldestVersion.minor)) {
+    return failure({
+      severity: 'error',
+      code: 'invalid-option',
+      message: `The option "tensorrtVersion" is ${JSON.stringify(asked)}.`,
+      hint: `Give a version of TensorRT from ${formatVersion(oldestVersion)} on, such as ${formatVersion(defaultVersion)}.`,
+    });
+  }
+  const found = tensorrtDialect(version, precision, tensorrt?.attention ?? 'auto');
+  return found.ok ? success({ name, ...found.value }, found.diagnostics) : found;
+}
+
+/** {@link findDialect} for options that it was found for before. */
+export function dialectFor(options: CompileOptions): ChosenDialect {
+  const found = findDialect(options);
+  invariant(found.ok, 'a dialect that was refused');
+  return found.value;
+}
+
 /**
  * The source graph of a model through the passes of its form.
  * @throws BrokenPassError when a pass breaks, which is a bug in rtc
  */
 export function lowerModel(model: SourceModel, form: Form, options: CompileOptions): LoweredModel {
   const { exits, recursion } = model;
+  const dialect = findDialect(options);
+  if (!dialect.ok) return { outcome: 'failed', diagnostics: dialect.diagnostics };
   const common: PipelineOptions = {
     precision: options.precision ?? 'f32',
     lora: options.lora ?? 'auto',
-    keeps: dialects[options.dialect ?? 'portable'].keeps,
+    keeps: dialect.value.spec.keeps,
     exits: exits?.after ?? [],
   };
   const inSteps = { ...common, layers: recursion, confidence: exits?.confidence ?? ('top1' as const) };

@@ -8,7 +8,7 @@ import { roundTo } from '../ir/rounding.ts';
 import type { Pass } from './pass.ts';
 import { attention } from './take-apart/attention.ts';
 import { isEmptyUpdate, lowRank, lowRankByDepth } from './take-apart/low-rank.ts';
-import { pagedAttention } from './take-apart/paged-attention.ts';
+import { pagedAttention, wholeAttention } from './take-apart/paged-attention.ts';
 
 /**
  * Writes composite operations as what every target has, but for those in `keeps`, which the target has itself.
@@ -18,7 +18,8 @@ import { pagedAttention } from './take-apart/paged-attention.ts';
  * Result: the same numbers from element-wise operations, products, reductions and softmax. Sums over 16-bit values
  * (norms, softmax) are made in f32.
  * Leaves to cse: what all layers make alike from the masks and page tables, cos and sin, in the scope of masks and these.
- * Edge case: an update of rank 0, which adds nothing, goes together with the addition.
+ * Edge cases: an update of rank 0, which adds nothing, goes together with the addition. Where attention is kept and
+ * paged_attention is not, that is an attention over what the pages hold, joined with what is new.
  */
 export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
   return {
@@ -53,7 +54,11 @@ export function takeApart(keeps: ReadonlySet<OpKind>): Pass<Stage, 'lowered'> {
           case 'attention':
             return [attention(builder, operands as Four, op, besides(3))];
           case 'paged_attention':
-            return [pagedAttention(builder, op, operands, besides, keeps.has('rotary_lookup'))];
+            return [
+              keeps.has('attention')
+                ? wholeAttention(builder, op, operands, besides)
+                : pagedAttention(builder, op, operands, besides, keeps.has('rotary_lookup')),
+            ];
           default:
             return undefined;
         }

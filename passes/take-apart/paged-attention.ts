@@ -29,22 +29,20 @@ export function pagedAttention(
 ): Value {
   const [q, k, v, keyPages, valuePages, ...rest] = operands as [Value, Value, Value, Value, Value, ...Value[]];
   const heads = groupedHeads(q, k);
-  const groups = rest.flatMap((table, i): readonly RowGroup[] => {
-    if (i % 2 !== 0) return [];
-    return builder.inScope(scopeOf(5 + i + 1), () => [
-      {
-        rows: table.type.dims[0]!,
-        places: placesOf(builder, table, heads.kvHeads),
-        bias: maskBias(builder, rest[i + 1]!, heads.group, softmaxType(q)),
-      },
-    ]);
+  const groups = groupsOf(rest).map(({ table, mask, operand }): RowGroup => {
+    return builder.inScope(scopeOf(operand + 1), () => ({
+      rows: table.type.dims[0]!,
+      places: placesOf(builder, table, heads.kvHeads),
+      bias: maskBias(builder, mask, heads.group, softmaxType(q)),
+    }));
   });
-  const apart = (x: Value): readonly Value[] => {
-    if (groups.length === 1) return [x];
-    return builder.addAll('split', [x], { axis: 0, sizes: groups.map(({ rows }) => rows) }, `${x.name}.group`);
-  };
+  const sizes = groups.map(({ rows }) => rows);
   const queries = groupedQueries(builder, q, heads, op.attrs.scale);
-  const [ofQueries, ofKeys, ofValues] = [queries, k, v].map(apart) as [Values, Values, Values];
+  const [ofQueries, ofKeys, ofValues] = [queries, k, v].map((x) => apart(builder, x, sizes)) as [
+    Values,
+    Values,
+    Values,
+  ];
   const [allKeys, allValues] = [pagesOfHeads(builder, keyPages), pagesOfHeads(builder, valuePages)];
   const attended = groups.map(({ places, bias }, i) => {
     const past = [lookUp(builder, allKeys, places), lookUp(builder, allValues, places)] as const;
@@ -54,7 +52,47 @@ export function pagedAttention(
   return ungrouped(builder, joined, q, heads);
 }
 
+/**
+ * attention over pages where the target has attention itself: the pages of each row, one behind the other, and what is
+ * new behind them.
+ * @param scopeOf where what every layer makes alike from a page table belongs
+ */
+export function wholeAttention(
+  builder: GraphBuilder,
+  op: OpOf<'paged_attention'>,
+  operands: readonly Value[],
+  scopeOf: (operand: number) => string,
+): Value {
+  const [q, k, v, keyPages, valuePages, ...rest] = operands as [Value, Value, Value, Value, Value, ...Value[]];
+  const { kvHeads } = groupedHeads(q, k);
+  const groups = groupsOf(rest);
+  const places = groups.map(({ table, operand }) =>
+    builder.inScope(scopeOf(operand + 1), () => placesOf(builder, table, kvHeads)),
+  );
+  const sizes = groups.map(({ table }) => table.type.dims[0]!);
+  const [ofQueries, ofKeys, ofValues] = [q, k, v].map((x) => apart(builder, x, sizes)) as [Values, Values, Values];
+  const [allKeys, allValues] = [pagesOfHeads(builder, keyPages), pagesOfHeads(builder, valuePages)];
+  const behindPast = (pages: Value, i: number, fresh: Value, name: string): Value =>
+    builder.add('concat', [lookUp(builder, pages, places[i]!), fresh], { axis: 2 }, name);
+  const attended = groups.map(({ mask }, i) => {
+    const keys = behindPast(allKeys, i, ofKeys[i]!, 'keys');
+    const values = behindPast(allValues, i, ofValues[i]!, 'values');
+    return builder.add('attention', [ofQueries[i]!, keys, values, mask], { scale: op.attrs.scale }, 'attended');
+  });
+  return attended.length === 1 ? attended[0]! : builder.add('concat', attended, { axis: 0 }, 'attended');
+}
+
 type Values = readonly Value[];
+
+/** The page tables and masks behind the first five operands of a paged_attention; `operand` is the table's number. */
+function groupsOf(rest: Values): readonly { readonly table: Value; readonly mask: Value; readonly operand: number }[] {
+  return rest.flatMap((table, i) => (i % 2 === 0 ? [{ table, mask: rest[i + 1]!, operand: 5 + i }] : []));
+}
+
+/** The rows of each group. */
+function apart(builder: GraphBuilder, x: Value, sizes: readonly Dim[]): Values {
+  return sizes.length === 1 ? [x] : builder.addAll('split', [x], { axis: 0, sizes }, `${x.name}.group`);
+}
 
 /** attention of scaled queries over past and new keys and values, all [ROWS, KV_HEADS, .., D]. */
 function attendGroup(

@@ -1,5 +1,5 @@
-import type { Graph, Op } from '../../ir/graph.ts';
-import { dialects } from './dialects.ts';
+import type { Graph, Op, Value } from '../../ir/graph.ts';
+import { type DialectSpec, dialects } from './dialects.ts';
 import { type LoweringContext, lowerings } from './lowerings.ts';
 import type { Dialect, OnnxFile } from './onnx-file.ts';
 import type { OnnxModel } from './onnx-model.ts';
@@ -9,6 +9,8 @@ import { encodeModel } from './proto.ts';
 
 export interface OnnxOptions {
   readonly dialect: Dialect;
+  /** What the dialect is made of where that is not always the same; what {@link dialects} says by default. */
+  readonly spec?: DialectSpec;
   /** `model.onnx`. */
   readonly fileName: string;
   /** Version of rtc, for people who wonder what made the file. */
@@ -39,10 +41,11 @@ export function lowerToModel(
 ): Pick<OnnxFile, 'linked' | 'generated' | 'generatedFile'> & { readonly model: OnnxModel } {
   const { dialect, version, metadata, materialize = false, beside } = options;
   const generatedIn = options.generatedFile ?? generatedFile;
-  const { opset, irVersion, domains } = dialects[dialect];
+  const spec = options.spec ?? dialects[dialect];
+  const { opset, irVersion, domains } = spec;
   const writer = onnxWriter(graph);
   const weights = onnxWeights(writer, graph.weights, { generatedFile: generatedIn, materialize, beside });
-  const context = loweringContext(writer, weights);
+  const context = loweringContext(spec, writer, weights);
   context.lower(graph.ops);
   for (const { name, value } of graph.outputs) {
     // An input, a weight, or a value that is another output as well.
@@ -70,17 +73,31 @@ export function lowerToModel(
   return { model, linked, generated, generatedFile: generatedIn };
 }
 
-function loweringContext(writer: OnnxWriter, weights: ReturnType<typeof onnxWeights>): LoweringContext {
+function loweringContext(
+  spec: DialectSpec,
+  writer: OnnxWriter,
+  weights: ReturnType<typeof onnxWeights>,
+): LoweringContext {
+  let biases: ReadonlyMap<Value, string> = new Map();
   const context: LoweringContext = {
+    spec,
     writer,
     name: (value) => weights.nameOf(value) ?? writer.nameOf(value),
     beforeCast: weights.beforeCast,
+    biasOf(mask, build) {
+      const bias = biases.get(mask) ?? build();
+      biases = new Map(biases).set(mask, bias);
+      return bias;
+    },
     lower(ops) {
+      // What a loop's body makes is of no use outside.
+      const outside = biases;
       for (const op of ops) {
         // The table pairs each kind with its lowering, which TypeScript cannot follow through a union.
         const lowering = lowerings[op.kind] as (op: Op, context: LoweringContext) => void;
         writer.inScope(op.scope, () => lowering(op, context));
       }
+      biases = outside;
     },
   };
   return context;

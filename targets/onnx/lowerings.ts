@@ -4,16 +4,22 @@ import type { Op, OpOf, Value } from '../../ir/graph.ts';
 import { InvariantError, invariant } from '../../ir/invariant.ts';
 import type { OpKind } from '../../ir/op-table.ts';
 import { sameDims } from '../../ir/tensor-type.ts';
+import type { DialectSpec } from './dialects.ts';
+import { lowerAttention } from './lower-attention.ts';
 import { lowerLoop } from './lower-loop.ts';
 import { addCast, castTo, float, int, ints, type OnnxWriter, string } from './onnx-writer.ts';
 
 /** What a lowering has to work with. */
 export interface LoweringContext {
+  /** What the graph is to be made of. */
+  readonly spec: DialectSpec;
   readonly writer: OnnxWriter;
   /** The ONNX name of an operation's result, an input, or a weight, which comes into the model by this. */
   readonly name: (value: Value) => string;
   /** See OnnxWeights. */
   readonly beforeCast: (value: Value) => { readonly name: string; readonly to: DType } | undefined;
+  /** The name of a mask as numbers to add, which `build` makes once for all that attend under it. */
+  readonly biasOf: (mask: Value, build: () => string) => string;
   /** Lowers the operations of a loop's body. */
   readonly lower: (ops: readonly Op[]) => void;
 }
@@ -142,7 +148,7 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
   reduce_sum: reduction('ReduceSum'),
   reduce_mean: reduction('ReduceMean'),
   reduce_max: reduction('ReduceMax'),
-  cumsum: ({ operands, attrs, results }, { writer, name }) => {
+  cumsum: ({ operands, attrs, results }, { spec, writer, name }) => {
     const x = name(operands[0]!);
     const axis = writer.constant('i64', [], [attrs.axis]);
     const { dtype } = results[0]!.type;
@@ -150,8 +156,9 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
       writer.define('CumSum', [x, axis], results);
       return;
     }
-    // TensorRT sums floats only, and ONNX Runtime no 16-bit ones. In float64 integers stay exact up to 2^53.
-    const sums = writer.add('CumSum', [addCast(writer, x, dtype === 'i64' || dtype === 'f64' ? 'f64' : 'f32'), axis]);
+    // TensorRT sums floats only, and ONNX Runtime no 16-bit ones.
+    const wide = dtype === 'i64' || dtype === 'f64' ? spec.sumsIntegersIn : 'f32';
+    const sums = writer.add('CumSum', [addCast(writer, x, wide), axis]);
     writer.define('Cast', [sums], results, castTo(dtype));
   },
   softmax: ({ operands, attrs, results }, { writer, name }) => {
@@ -160,8 +167,12 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
   top_k: ({ operands, attrs, results }, { writer, name }) => {
     writer.define('TopK', [name(operands[0]!), writer.constant('i64', [1], [attrs.k])], results);
   },
-  arg_max: ({ operands, results }, { writer, name }) => {
+  arg_max: ({ operands, results }, { spec, writer, name }) => {
     const attributes = { axis: int(-1), keepdims: int(0), select_last_index: int(0) };
+    if (!spec.mayBeEmpty) {
+      writer.define('ArgMax', [name(operands[0]!)], results, { attributes });
+      return;
+    }
     const found = writer.add('ArgMax', [name(operands[0]!)], { attributes });
     // ONNX Runtime leaves the axis where another one is empty.
     writer.define('Reshape', [found, writer.sizes(results[0]!.type.dims)], results, {
@@ -187,7 +198,7 @@ export const lowerings: { readonly [K in OpKind]: Lowering<K> } = {
     const options = { domain: 'com.microsoft', attributes: part };
     writer.define('RotaryEmbedding', [name(x!), name(rows!), name(cos!), name(sin!)], results, options);
   },
-  attention: takenApart,
+  attention: lowerAttention,
   paged_attention: takenApart,
 
   loop: lowerLoop,

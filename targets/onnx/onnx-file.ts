@@ -1,7 +1,7 @@
 import type { WeightExpr } from '../../ir/weights.ts';
 
-/** Which runtimes a graph is for: plain ai.onnx operators, or ONNX Runtime with its own. */
-export type Dialect = 'portable' | 'ort';
+/** Which runtimes a graph is for: plain ai.onnx operators, ONNX Runtime with its own, or TensorRT's parser. */
+export type Dialect = 'portable' | 'ort' | 'tensorrt';
 
 /** An ONNX model ready to be written, with what has to lie beside it. No weight was read to make it. */
 export interface OnnxFile {
