@@ -121,6 +121,10 @@ const arrivals = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('poisson'), perSecond: z.number().positive(), seed: z.int() }),
 ]);
 
+const ends = z
+  .object({ low: z.number(), high: z.number() })
+  .describe('Where it is likely to be: 19 times out of 20, if there were enough samples.');
+
 const lengths = z.object({ least: count, mean: z.number().min(0), most: count });
 
 const bounds = z
@@ -128,9 +132,15 @@ const bounds = z
     loops: z.int().min(1),
     meanExit: z.number().min(1).describe('Of the tokens that depth-wise batching was measured on.'),
     pass: milliseconds.describe('One loop of the block for the rows of a depth-wise step, without heads.'),
+    passFrom: z
+      .enum(['full-depth', 'probes'])
+      .optional()
+      .describe('Steps of full depth at work, or probes between rounds, where there were too few of these.'),
     head: milliseconds.describe('Heads of maxRows rows.'),
+    headEnds: ends.optional(),
     headsPerStep: z.number().min(0).describe('Heads of a depth-wise step.'),
     headOfStep: milliseconds.describe('What so many take.'),
+    headOfStepEnds: ends.optional(),
     gain: z.number().describe('loops / meanExit: what the exits allow when heads cost nothing.'),
     gainWithHeads: z
       .number()
@@ -140,6 +150,7 @@ const bounds = z
     reached: z.number().describe('Depth-wise over full depth, measured in the steady state.'),
     shareOfGain: z.number(),
     shareOfGainWithHeads: z.number(),
+    shareOfGainWithHeadsEnds: ends.optional().describe('The share, with heads as fast and as slow as they may be.'),
     losses: z
       .array(
         z.object({
@@ -172,6 +183,7 @@ const workload = z.object({
 const run = z
   .object({
     workload,
+    doubts: z.array(z.string()).optional().describe('Why these numbers may not be worth much, for people.'),
     variants: z.array(variant).min(1),
     sameTokens: z.boolean().optional().describe('Whether all variants that leave early gave the same tokens.'),
     bounds: bounds.optional(),

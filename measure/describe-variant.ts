@@ -2,9 +2,9 @@ import { percentiles } from '../simulate/percentiles.ts';
 import { timeAt } from '../simulate/time-at.ts';
 import type { BenchVariant, TimelineStep } from './bench-document.ts';
 import type { Contestant, StepRecord } from './contestant.ts';
-import type { ProbeTimes } from './probe.ts';
 import { spreadOf, sumOf } from './statistics.ts';
 import { steadyState, workingRows } from './steady-state.ts';
+import type { StepTimes } from './step-times.ts';
 import type { Turn } from './take-turns.ts';
 
 export interface VariantOptions {
@@ -15,7 +15,7 @@ export interface VariantOptions {
   readonly steadyRounds: readonly number[];
   /** Tokens per second of full depth in these rounds; undefined for full depth itself. */
   readonly fullDepth: readonly number[] | undefined;
-  readonly times: ProbeTimes | undefined;
+  readonly times: StepTimes | undefined;
   /** Milliseconds in which decoding steps made entries of skipped loops. */
   readonly propagating: number;
   readonly loops: number;

@@ -6,11 +6,13 @@ import type { BenchRun, VariantKind } from './bench-document.ts';
 import { boundsOf } from './bounds.ts';
 import { type Contestant, contestant } from './contestant.ts';
 import { describeVariant, steadyRates } from './describe-variant.ts';
+import { doubtsOf } from './doubts.ts';
+import { fullDepthSamples } from './full-depth-samples.ts';
 import { type PageShare, sharePages } from './page-share.ts';
-import { type ProbeTimes, probeStep } from './probe.ts';
-import { probeMedians } from './probe-medians.ts';
+import { type ProbeSamples, probeStep } from './probe.ts';
 import { meanOf, medianOf, spreadOf, sumOf } from './statistics.ts';
 import { type SteadyState, steadyState, steadySteps } from './steady-state.ts';
+import { stepTimes } from './step-times.ts';
 import { type Round, takeTurns } from './take-turns.ts';
 import { unrolledContestant } from './unrolled-contestant.ts';
 import type { WorkItem } from './workload.ts';
@@ -27,8 +29,10 @@ export interface MeasureOptions {
   readonly threshold: number | undefined;
   readonly unrolled: LoadedPackage | undefined;
   readonly rounds: number;
-  /** How often a round times each part of a step. */
+  /** How often a round times each part of a step, at least. */
   readonly probeRepeats: number;
+  /** Time that a round may go on timing heads, as a share of what the contestants took. */
+  readonly probeShare: number;
   readonly timelineSteps: number;
   readonly deadline?: number;
   readonly signal?: AbortSignal;
@@ -63,21 +67,22 @@ export async function measureRun(options: MeasureOptions): Promise<BenchRun> {
   );
   const contestants = options.unrolled ? [...own, unrolledContestant(options.unrolled, workload, core.maxRows)] : own;
   const depthWise = plans.findIndex(({ kind }) => kind === 'depth-wise');
-  const probes: ProbeTimes[] = [];
+  const probes: ProbeSamples[] = [];
   const rounds = await takeTurns({
     ...options,
     contestants,
     tokens: sumOf(workload.map(({ newTokens }) => newTokens)),
-    probe: async () => {
-      const times = signal?.aborted ? undefined : await probeRound(options, own[depthWise]!, shares[depthWise]!);
-      if (times !== undefined) probes.push(times);
+    probe: async (turns) => {
+      if (signal?.aborted) return;
+      const samples = await probeRound(options, own[depthWise]!, shares[depthWise]!, turns);
+      if (samples !== undefined) probes.push(samples);
     },
   });
   return describeRun(options, {
     plans,
     contestants,
     rounds,
-    times: probes.length === 0 ? undefined : probeMedians(probes),
+    probes,
     propagating: contestants.map((_, i) => (i < own.length ? shares[i]!.propagating() : 0)),
   });
 }
@@ -115,16 +120,21 @@ export function exitOf({ exits }: WorkItem, threshold: number | undefined): Exit
 
 /** Undefined while the scheduler had no step with all its rows. */
 async function probeRound(
-  { model, core: { maxRows }, probeRepeats }: MeasureOptions,
+  { model, core: { maxRows }, probeRepeats, probeShare, signal }: MeasureOptions,
   depthWise: Contestant,
   share: PageShare,
-): Promise<ProbeTimes | undefined> {
+  turns: number,
+): Promise<ProbeSamples | undefined> {
   const rows = share.lastDecode();
   const steps = depthWise.steps.filter(({ kind }) => kind === 'decode');
   if (rows.length === 0 || steps.length === 0) return undefined;
   const mean = meanOf(steps.map(({ heads }) => heads));
   const counts = [Math.ceil(maxRows / 2), Math.round(mean), rows.length];
-  return probeStep(model, rows, counts, probeRepeats);
+  return probeStep(model, rows, counts, {
+    repeats: probeRepeats,
+    milliseconds: probeShare * turns,
+    ...(signal === undefined ? {} : { signal }),
+  });
 }
 
 /** What came of a run. */
@@ -132,17 +142,21 @@ interface Outcome {
   readonly plans: readonly VariantPlan[];
   readonly contestants: readonly Contestant[];
   readonly rounds: readonly Round[];
-  readonly times: ProbeTimes | undefined;
+  /** By rounds; none while no step had been run. */
+  readonly probes: readonly ProbeSamples[];
   /** Milliseconds of each contestant that entries of skipped loops took. */
   readonly propagating: readonly number[];
 }
 
-function describeRun(options: MeasureOptions, { plans, contestants, rounds, times, propagating }: Outcome): BenchRun {
+function describeRun(options: MeasureOptions, { plans, contestants, rounds, probes, propagating }: Outcome): BenchRun {
   const { model, core, timelineSteps } = options;
-  const { loops } = model.shape;
+  const { loops, prelude } = model.shape;
   const turnsOf = contestants.map((_, i) => rounds.map(({ turns }) => turns[i]!));
   const steadyRounds = rounds.flatMap((round, i) => (isSteady(round) ? [i] : []));
   const rates = turnsOf.map((turns) => steadyRates(turns, steadyRounds));
+  // With a prelude, passes of full depth are not those of depth-wise steps: all rows run it together, or none.
+  const atFullDepth = prelude > 0 ? [] : steadyRounds.map((round) => turnsOf[0]![round]!.steps);
+  const times = probes.length === 0 ? undefined : stepTimes(probes, fullDepthSamples(atFullDepth, core.maxRows));
   const variants = contestants.map((each, i) =>
     describeVariant({
       contestant: each,
@@ -168,6 +182,8 @@ function describeRun(options: MeasureOptions, { plans, contestants, rounds, time
   const boundsByThreshold = boundsFor('depth-wise-threshold');
   const unrolled = contestants.findIndex(({ kind }) => kind === 'unrolled');
   const others = rounds.flatMap(({ othersCpu }) => (othersCpu === undefined ? [] : [othersCpu]));
+  const othersCpu = others.length === 0 ? undefined : { mean: meanOf(others), most: Math.max(...others) };
+  const doubts = doubtsOf({ rounds: rounds.length, othersCpu, bounds: [bounds, boundsByThreshold] });
   return {
     workload: {
       ...options.described,
@@ -175,6 +191,7 @@ function describeRun(options: MeasureOptions, { plans, contestants, rounds, time
       maxSequences: core.maxSequences,
       rounds: Math.max(1, rounds.length),
     },
+    ...(doubts.length === 0 ? {} : { doubts: [...doubts] }),
     variants,
     sameTokens: sameTokens(contestants.slice(1, plans.filter(({ kind }) => kind !== 'depth-wise-threshold').length)),
     ...(bounds ? { bounds } : {}),
@@ -187,7 +204,7 @@ function describeRun(options: MeasureOptions, { plans, contestants, rounds, time
           },
         }
       : {}),
-    ...(others.length === 0 ? {} : { othersCpu: { mean: meanOf(others), most: Math.max(...others) } }),
+    ...(othersCpu === undefined ? {} : { othersCpu }),
   };
 }
 

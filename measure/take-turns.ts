@@ -23,8 +23,8 @@ export interface TurnOptions {
   /** When no new round may begin any more, by performance.now(). */
   readonly deadline?: number;
   readonly signal?: AbortSignal;
-  /** Runs at the end of every round, as one more turn. */
-  readonly probe?: () => Promise<void>;
+  /** Runs at the end of every round, as one more turn; is told how many milliseconds the others took together. */
+  readonly probe?: (turns: number) => Promise<void>;
   readonly onRound?: (round: number) => void;
 }
 
@@ -42,12 +42,13 @@ export async function takeTurns(options: TurnOptions): Promise<readonly Round[]>
     options.onRound?.(round);
     const until = round === rounds ? Number.POSITIVE_INFINITY : (tokens * round) / rounds;
     const turns = new Map<Contestant, Turn>();
+    const began = performance.now();
     for (const each of round % 2 === 0 ? contestants.toReversed() : contestants) {
       const before = { steps: each.steps.length, tokens: each.tokens() };
       await each.advance(until, signal);
       turns.set(each, { steps: each.steps.slice(before.steps), tokens: each.tokens() - before.tokens });
     }
-    await options.probe?.();
+    await options.probe?.(performance.now() - began);
     done.push({ turns: contestants.map((each) => turns.get(each)!), othersCpu: load.others() });
   }
   return done;

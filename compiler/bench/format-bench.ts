@@ -31,11 +31,12 @@ export function formatBench(document: BenchDocument, bold: Emphasize = (text) =>
 }
 
 function formatRun(run: BenchRun, bold: Emphasize): readonly string[] {
-  const { workload, variants, bounds, boundsByThreshold } = run;
+  const { workload, variants, bounds, boundsByThreshold, doubts = [] } = run;
   const right = (count: number): readonly Align[] => ['left', ...Array<Align>(count).fill('right')];
   const steady = variants.filter((variant) => variant.steady !== undefined);
   return [
     `${bold(plural(workload.maxRows, 'row'))}, ${plural(workload.maxSequences, 'sequence')} at once`,
+    ...doubts.map((doubt) => `  ${bold('Beware:')} ${doubt}`),
     ...workloadLines(run).map((line) => `  ${line}`),
     ...(steady.length === 0 ? ['  There was no round in which sequences were waiting all the time.'] : []),
     ...table('steady state', steadyTitles, steady.map(steadyCells), right(steadyTitles.length), bold),
@@ -135,28 +136,34 @@ function table(
 }
 
 function boundLines(bounds: Bounds, name: string): readonly string[] {
-  const {
-    loops,
-    meanExit,
-    gain,
-    gainWithHeads,
-    pass,
-    head,
-    headsPerStep,
-    headOfStep,
-    reached,
-    losses,
-    parts: of,
-  } = bounds;
+  const { loops, meanExit, gain, gainWithHeads, reached, losses } = bounds;
   const lost = losses.map(({ what, gain: share }) => `${what.replace('-', ' ')} ${share.toFixed(3)}`).join(', ');
+  const share = withEnds(percent2(bounds.shareOfGainWithHeads), bounds.shareOfGainWithHeadsEnds, percent2);
   return [
     `  ${name}: the exits allow ${loops} / ${meanExit.toFixed(3)} = ${times(gain)}, with heads ${gainWithHeads.toFixed(3)} ×`,
-    `    a pass takes ${duration(pass)}, heads of all rows ${duration(head)}, ` +
-      `the ${headsPerStep.toFixed(1)} heads of a step ${duration(headOfStep)}` +
-      (of === undefined ? '' : `; of a pass, attention ${duration(of.attention)}, padding ${duration(of.padding)}`),
-    `    reached ${reached.toFixed(3)} ×: ${percent2(bounds.shareOfGainWithHeads)} of that with heads, ` +
-      `${percent2(bounds.shareOfGain)} of all; lost ${lost}`,
+    `    ${partTimes(bounds)}`,
+    `    reached ${reached.toFixed(3)} ×: ${share} of that with heads, ${percent2(bounds.shareOfGain)} of all; lost ${lost}`,
   ];
+}
+
+function partTimes({ pass, passFrom, head, headEnds, headsPerStep, headOfStep, headOfStepEnds, parts: of }: Bounds) {
+  return (
+    `a pass takes ${duration(pass)}${passFrom === 'probes' ? ' (by probes)' : ''}, ` +
+    `heads of all rows ${withEnds(duration(head), headEnds, duration)}, ` +
+    `the ${headsPerStep.toFixed(1)} heads of a step ${withEnds(duration(headOfStep), headOfStepEnds, duration)}` +
+    (of === undefined ? '' : `; of a pass, attention ${duration(of.attention)}, padding ${duration(of.padding)}`)
+  );
+}
+
+/** A number and where it may be, unless that is the same to the last digit shown. */
+function withEnds(
+  shown: string,
+  ends: { readonly low: number; readonly high: number } | undefined,
+  show: (value: number) => string,
+): string {
+  if (ends === undefined) return shown;
+  const [low, high] = [show(ends.low), show(ends.high)];
+  return low === shown && high === shown ? shown : `${shown} (${low} to ${high})`;
 }
 
 function verdictLines({ variants, sameTokens, unrolled, engine, othersCpu }: BenchRun): readonly string[] {

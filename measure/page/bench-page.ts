@@ -55,6 +55,7 @@ function runPart(run: BenchRun, index: number, loops: number): Markup {
   return html`
 <div class="run" id="run-${index}">
 <h2>With ${plural(run.workload.maxRows, 'row')} a step</h2>
+${(run.doubts ?? []).map((doubt) => html`<p><strong>Beware:</strong> ${doubt}</p>`)}
 ${throughputSection(run)}
 ${timelineSection(run, loops)}
 <div class="columns">${exitsSection(run)}${lossesSection(run)}</div>

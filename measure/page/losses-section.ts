@@ -14,6 +14,7 @@ const names = {
 export function lossesSection({ bounds }: BenchRun): Markup | undefined {
   if (bounds === undefined) return undefined;
   const { gain, reached, losses, shareOfGain, shareOfGainWithHeads, meanExit, loops } = bounds;
+  const { low, high } = bounds.shareOfGainWithHeadsEnds ?? { low: shareOfGainWithHeads, high: shareOfGainWithHeads };
   // Full depth is where gains start; an axis from 0 would hide what is lost.
   const origin = reached > 1 ? 1 : 0;
   let left = gain;
@@ -47,7 +48,10 @@ export function lossesSection({ bounds }: BenchRun): Markup | undefined {
   return html`
 <section>
   <h3>${title}</h3>
-  <p>Tokens leave after ${meanExit.toFixed(2)} of ${loops} loops, which would make ${times(gain)} full depth if nothing but loops took time.</p>
+  <p>Tokens leave after ${meanExit.toFixed(2)} of ${loops} loops, which would make ${times(gain)} full depth if nothing but loops took time.${
+    percent(low) !== percent(high) &&
+    ` What heads take is not known exactly: it is ${percent(low)} to ${percent(high)} of the bound with heads.`
+  }</p>
   ${barChart({ title, bars, unit: 'tokens/s over full depth', format: (value) => `${tickText(value)} ×`, width: 520, origin })}
 </section>`;
 }

@@ -3,13 +3,16 @@ import { boundsOf } from '../../measure/bounds.ts';
 import type { StepRecord } from '../../measure/contestant.ts';
 import { steadyState } from '../../measure/steady-state.ts';
 
+const heads = [
+  { count: 1, milliseconds: 1 },
+  { count: 4, milliseconds: 1 },
+  { count: 8, milliseconds: 2 },
+];
 const times = {
   pass: 10,
-  heads: [
-    { count: 1, milliseconds: 1 },
-    { count: 4, milliseconds: 1 },
-    { count: 8, milliseconds: 2 },
-  ],
+  passFrom: 'full-depth' as const,
+  heads,
+  headEnds: { low: heads, high: heads },
   withoutPast: 8,
   evenPast: 9.5,
 };
@@ -66,6 +69,25 @@ describe('boundsOf', () => {
     const of = (what: string) => bounds.losses.find((loss) => loss.what === what)!.gain;
     expect(of('host')).toBeCloseTo(22 / 8 / (23 / 7) - reached);
     expect(of('empty-rows')).toBeCloseTo((22 / 8 / (23 / 7)) * (8 / 6 - 1));
+  });
+
+  test('heads that may be faster or slower are told with both ends of the share', () => {
+    const state = steadyState(loops2)!;
+    const depthWise = steadyState([step(11, 0, [1, 1, 1, 1])])!;
+    const scaled = (by: number) => heads.map(({ count, milliseconds }) => ({ count, milliseconds: milliseconds * by }));
+    const headEnds = { low: scaled(0.5), high: scaled(3) };
+    const options = { loops: 2, maxRows: 8, fullDepth: state, depthWise, reached: 1.5 };
+    const bounds = boundsOf({ ...options, times: { ...times, headEnds } });
+    expect(bounds.headEnds).toEqual({ low: 1, high: 6 });
+    expect(bounds.headOfStepEnds).toEqual({ low: 0.5, high: 3 });
+    // Fast heads allow more: (20 + 1) / 10.5 = 2; slow ones (20 + 6) / 13 = 2 as well, between them more or less.
+    expect(bounds.shareOfGainWithHeadsEnds!.low).toBeCloseTo(1.5 / 2);
+    expect(bounds.shareOfGainWithHeadsEnds!.high).toBeCloseTo(1.5 / 2);
+    const one = heads.map(({ count }) => ({ count, milliseconds: 1 }));
+    const flat = boundsOf({ ...options, times: { ...times, heads: one, headEnds: { low: one, high: scaled(3) } } });
+    expect(flat.shareOfGainWithHeads).toBeCloseTo(1.5 / (21 / 11));
+    expect(flat.shareOfGainWithHeadsEnds!.low).toBeCloseTo(1.5 / 2);
+    expect(flat.shareOfGainWithHeadsEnds!.high).toBeCloseTo(flat.shareOfGainWithHeads);
   });
 
   test('attention and padding are what a pass takes more', () => {

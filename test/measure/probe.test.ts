@@ -1,7 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { sharePages } from '../../measure/page-share.ts';
 import { probeStep } from '../../measure/probe.ts';
-import { probeMedians } from '../../measure/probe-medians.ts';
 import type { CacheWrite, StepModel, StepResult, StepRow } from '../../runtime/depth-batched/step-model.ts';
 
 const shape = {
@@ -60,39 +60,36 @@ describe('probeStep', () => {
   test('finds what a pass, heads, the past and its padding take', async () => {
     const rows = [row(16, [1]), row(64, [2, 3, 4, 5]), row(40, [6, 7, 8])];
     const model = timedModel();
-    const times = await probeStep(model, rows, [2, 0, 1, 3, 3, 9], 3);
+    const times = await probeStep(model, rows, [2, 0, 1, 3, 3, 9], { repeats: 3, milliseconds: 0 });
+    const thrice = (number: number) => [number, number, number];
     expect(times).toEqual({
-      pass: 10 + 4 * 3,
+      // One pass before, and one behind each of five ways.
+      passes: new Array(16).fill(10 + 4 * 3),
       heads: [
-        { count: 1, milliseconds: 3.5 },
-        { count: 2, milliseconds: 4 },
-        { count: 3, milliseconds: 4.5 },
+        ...thrice(3.5).map((milliseconds) => ({ count: 1, milliseconds })),
+        ...thrice(4).map((milliseconds) => ({ count: 2, milliseconds })),
+        ...thrice(4.5).map((milliseconds) => ({ count: 3, milliseconds })),
       ],
-      withoutPast: 10,
-      // The mean past of 40 takes three pages a row.
-      evenPast: 10 + 3 * 3,
+      withoutPast: thrice(-12),
+      // The mean past of 40 takes three pages a row instead of four.
+      evenPast: thrice(-3),
     });
     expect(model.written).toEqual([]);
     // Pages are enough for every position, and are pages that the rows had.
     for (const ran of model.ran.flat()) expect(ran.pages.length).toBeGreaterThanOrEqual(Math.ceil(ran.position / 16));
   });
 
-  test('the middle of several rounds, count by count', () => {
-    const round = (pass: number, count: number, milliseconds: number) => ({
-      pass,
-      heads: [{ count, milliseconds }],
-      withoutPast: pass - 1,
-      evenPast: pass - 0.5,
-    });
-    expect(probeMedians([round(10, 4, 2), round(30, 5, 7), round(12, 4, 4)])).toEqual({
-      pass: 12,
-      heads: [
-        { count: 4, milliseconds: 3 },
-        { count: 5, milliseconds: 7 },
-      ],
-      withoutPast: 11,
-      evenPast: 11.5,
-    });
+  test('goes on with heads while there is time, and not when the user has had enough', async () => {
+    const slow = { ...timedModel(), run: () => sleep(1, { milliseconds: 1 } as StepResult) };
+    const counts = async (signal?: AbortSignal) => {
+      const length = { repeats: 2, milliseconds: 60, ...(signal === undefined ? {} : { signal }) };
+      const { heads, withoutPast, evenPast } = await probeStep(slow, [row(16, [1])], [1], length);
+      return [withoutPast.length, evenPast.length, heads.length];
+    };
+    const [past, even, heads] = await counts();
+    expect([past, even]).toEqual([2, 2]);
+    expect(heads).toBeGreaterThan(4);
+    expect(await counts(AbortSignal.abort())).toEqual([2, 2, 2]);
   });
 });
 
