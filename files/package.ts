@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkInterface } from './check-interface.ts';
+import { checkRecursion } from './check-recursion.ts';
 import { type Diagnostic, failure, hasErrors, type Location, type Result, success } from './diagnostics.ts';
 import { fileDiagnostic } from './file-diagnostic.ts';
 import { type JsonDocument, locationOf, readJson, showValue, valueAt } from './json.ts';
@@ -37,10 +38,12 @@ export async function readPackage(folder: string, options: ReadPackageOptions = 
   if (!read.ok) return failure(...(await explainMissing(folder, read.diagnostics)));
   const manifest = checkManifest(read.value);
   if (!manifest.ok) return manifest;
-  const problems = await checkFiles(folder, read.value, manifest.value, options);
+  const found = await checkFiles(folder, read.value, manifest.value, options);
+  const modelFile = join(folder, manifest.value.source.model);
+  const problems = hasErrors(found) ? found : await checkRecursion(read.value, manifest.value, modelFile);
   return hasErrors(problems)
     ? failure(...problems)
-    : success({ folder: resolve(folder), manifest: manifest.value }, problems);
+    : success({ folder: resolve(folder), manifest: manifest.value }, found);
 }
 
 /** Whether `folder` holds an rtc.json of the right format; of any version, and no matter what else is wrong with it. */

@@ -163,6 +163,14 @@ test.each<[string, Form, Edit, RegExp]>([
     /^graphs: .* has the graph "propagate\.onnx"/,
   ],
   [
+    'more loops than the model.json beside, of which the step graph says nothing',
+    'depth-batched',
+    (m) => {
+      m.recursion.loops += 1;
+    },
+    /^recursion\.loops: recursion\.loops is 4 here, and 3 in the "model\.json" that the package was made from/,
+  ],
+  [
     'another loops axis',
     'loop',
     (m) => {

@@ -142,3 +142,17 @@ test('keys that mean something to JavaScript are refused', async () => {
 test('with the signal aborted the promise rejects with its reason', async () => {
   await expect(readPackage(out, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
 });
+
+test('a model.json that says nothing of prelude and coda has none; one that is no JSON is for the hashes to find', async () => {
+  const file = join(out, 'model.json');
+  const { prelude, coda, ...recursion } = JSON.parse(readFileSync(file, 'utf8')).recursion;
+  const rewrite = (text: string) => {
+    writeFileSync(file, text);
+    edit(/("model\.json": \{[^}]*"size": )\d+/, `$1${text.length}`);
+  };
+  rewrite(JSON.stringify({ format: 'rtc-model', recursion }));
+  expect(await problems({ check: 'sizes' })).toEqual([]);
+  rewrite('{');
+  expect(await problems({ check: 'sizes' })).toEqual([]);
+  expect(await problems()).toEqual(['altered-file model.json']);
+});
