@@ -5,7 +5,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const folders = ['ir', 'files', 'passes', 'targets', 'runtime', 'measure', 'simulate', 'serve', 'compiler'];
+const sources = ['ir', 'files', 'passes', 'targets', 'runtime', 'measure', 'simulate', 'serve', 'compiler'];
+// Tests start it as a process of its own, too.
+const folders = [...sources, 'test/support/stand-in-trtexec'];
 
 /** Once for all tests: builds dist, which tests start as a process, when a source is newer than it. */
 export function setup(): void {
