@@ -1,0 +1,70 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
+import { readJson } from '../../../files/json.ts';
+import { type PlanStamp, planStampSchema } from '../../../files/plan-stamp.ts';
+import { partsName, planName, stampName } from './cache-layout.ts';
+import { canonicalJson, type PlanParts, planKey, planPartsSchema } from './plan-parts.ts';
+
+/** An engine that is kept. */
+export interface CacheEntry {
+  readonly key: string;
+  readonly parts: PlanParts;
+  readonly stamp: PlanStamp;
+}
+
+/** Nothing in an entry but the engine itself is larger. */
+const jsonLimits = { maxBytes: 2 ** 22, maxDepth: 16 };
+
+/**
+ * Reads what an entry says of itself, and checks everything short of the engine's bytes: the parts have to be those of
+ * the key, the stamp has to say the same as the parts, and the engine has to have the stamp's size. Undefined: there is
+ * none, or it went away meanwhile. A failure is an entry that is damaged, with one diagnostic that says how.
+ */
+export async function readEntry(folder: string, key: string): Promise<Result<CacheEntry> | undefined> {
+  const damage = (how: string) => failure(damagedEntry(folder, how));
+  const found = await stat(folder).catch(() => undefined);
+  if (found === undefined) return undefined;
+  const parts = await readChecked(join(folder, partsName), planPartsSchema);
+  const stamp = await readChecked(join(folder, stampName), planStampSchema);
+  const plan = await stat(join(folder, planName)).catch(() => undefined);
+  // Told from damage, since another process may be clearing away what this one looks at.
+  if ((await stat(folder).catch(() => undefined)) === undefined) return undefined;
+  if (parts === undefined) return damage(`its ${partsName} cannot be read`);
+  if (planKey(parts) !== key) return damage(`its ${partsName} says what another entry is made of`);
+  if (stamp === undefined) return damage(`its ${stampName} cannot be read`);
+  const disagreement = stampProblem(stamp, parts);
+  if (disagreement !== undefined) return damage(`its ${stampName} says ${disagreement}`);
+  if (plan === undefined || !plan.isFile()) return damage('it has no engine');
+  if (plan.size !== stamp.size) return damage(`its engine has ${plan.size} bytes in place of ${stamp.size}`);
+  return success({ key, parts, stamp });
+}
+
+/** In what a stamp does not fit the parts that its engine was built from; undefined: in nothing. */
+export function stampProblem(stamp: PlanStamp, parts: PlanParts): string | undefined {
+  if (stamp.graphSha256 !== parts.graph) return 'that it is built from another graph';
+  if (stamp.tensorrt !== parts.tensorrt) return `TensorRT ${stamp.tensorrt}, and not ${parts.tensorrt}`;
+  if (stamp.gpu !== parts.gpu) return `that it is for ${stamp.gpu}, and not ${parts.gpu}`;
+  if (stamp.computeCapability !== parts.computeCapability) {
+    return `compute capability ${stamp.computeCapability}, and not ${parts.computeCapability}`;
+  }
+  if (canonicalJson(stamp.arguments) !== canonicalJson(parts.arguments)) return 'that it is built with other arguments';
+  return undefined;
+}
+
+export function damagedEntry(folder: string, how: string): Diagnostic {
+  return {
+    severity: 'warning',
+    code: 'damaged-cache-entry',
+    location: { file: folder },
+    message: `An engine that was kept is damaged: ${how}.`,
+  };
+}
+
+async function readChecked<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const read = await readJson(file, file, jsonLimits);
+  if (!read.ok) return undefined;
+  const parsed = schema.safeParse(read.value.value);
+  return parsed.success ? parsed.data : undefined;
+}
