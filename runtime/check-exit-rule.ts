@@ -20,8 +20,8 @@ export function checkExitRule(rule: ExitRule, loops: number): readonly Diagnosti
         .slice(0, 1)
         .map(noLoop);
     case 'budget':
-      return rule.meanLoops >= 1 && rule.meanLoops < Number.POSITIVE_INFINITY
+      return rule.meanLoops >= 1 && rule.meanLoops <= loops
         ? []
-        : [problem('bad-option', `The mean of loops is ${rule.meanLoops}; a number of at least 1 was expected.`)];
+        : [problem('bad-option', `The mean of loops is ${rule.meanLoops}; a number from 1 to ${loops} was expected.`)];
   }
 }

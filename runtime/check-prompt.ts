@@ -25,7 +25,7 @@ export function checkPrompt(
   }
   const problems = [...checkTokens(vocabulary, prompt, name)];
   const room = positions - prompt.length + 1;
-  const more = whose === 'engine' ? ['Give the engine more memory for pages.'] : [];
+  const more = whose === 'engine' ? ['Give the engine more memory for pages (pageBytes).'] : [];
   if (prompt.length > positions) {
     problems.push(
       problem(

@@ -8,6 +8,7 @@ import type { Host } from './host.ts';
 import { commandNames, createProgram } from './program.ts';
 import { commandStarter } from './start-command.ts';
 import { styleFor } from './style.ts';
+import { refuseUnknownCommand } from './unknown-command.ts';
 import { type UsageError, usageErrorOf } from './usage-error.ts';
 
 /** Runs one command line to its end; the result is the exit code. Never rejects. */
@@ -18,7 +19,9 @@ export async function runCommandLine(argv: readonly string[], host: Host): Promi
     const start = commandStarter(host, (ended) => {
       code = ended;
     });
-    await createProgram(rtcVersion(), host, start).parseAsync(argv, { from: 'user' });
+    const program = createProgram(rtcVersion(), host, start);
+    refuseUnknownCommand(program, argv);
+    await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     failed = error;
   }

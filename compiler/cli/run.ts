@@ -2,11 +2,12 @@ import { Command, Option } from 'commander';
 import { type Diagnostic, failure, type Result, success } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { readPackage } from '../../files/package.ts';
-import type { GenerateOptions, Generation, LoadedPackage, LoadOptions } from '../../runtime/index.ts';
+import type { EngineLimits, GenerateOptions, Generation, LoadedPackage, LoadOptions } from '../../runtime/index.ts';
 import { formatBytes } from '../inspect/format-bytes.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { readExitTrace } from './exit-trace.ts';
+import { nameFlags } from './name-flags.ts';
 import { byteCount, number, oneOf, tokenList, wholeNumber } from './option-values.ts';
 import { type RunFlags, type RunOptions, runOptions } from './run-options.ts';
 import { type Prompt, runPrinter } from './run-printer.ts';
@@ -113,14 +114,11 @@ async function run(
   const load = loadOptions(manifest, prompts.length, options.load);
   if (manifest.form === 'depth-batched') {
     const plan = planEngine(manifest, load);
-    if (!plan.ok) return context.fail(plan.diagnostics);
-    const { pageBytes, maxSequences, maxPositions } = plan.value;
-    const room = `${maxSequences === 1 ? 'a sequence' : `${maxSequences} sequences`} of up to ${maxPositions} positions`;
-    context.note(context.noteStyle.dim(`at most ${formatBytes(pageBytes)} of keys and values, for ${room}`));
-  }
-  context.progress.show({ step: 'loading' });
+    if (!plan.ok) return context.fail(nameFlags(plan.diagnostics));
+    context.progress.show({ step: `loading; ${memory(plan.value)}` });
+  } else context.progress.show({ step: 'loading' });
   const loaded = await loadPackage(folder, load);
-  if (!loaded.ok) return context.fail(loaded.diagnostics);
+  if (!loaded.ok) return context.fail(nameFlags(loaded.diagnostics));
   context.report(loaded.diagnostics);
   try {
     return await runLoaded(context, loaded.value, folder, prompts, generation.value);
@@ -133,6 +131,12 @@ async function run(
   } finally {
     await loaded.value.close();
   }
+}
+
+/** Said before anything is loaded, and gone from a terminal when it is. */
+function memory({ pageBytes, maxSequences, maxPositions }: EngineLimits): string {
+  const room = `${maxSequences === 1 ? 'a sequence' : `${maxSequences} sequences`} of up to ${maxPositions} positions`;
+  return `at most ${formatBytes(pageBytes)} of keys and values, for ${room}`;
 }
 
 /** A graph alone runs all prompts at once; an engine has no need of pages for more of them. */
@@ -164,7 +168,7 @@ async function runLoaded(
   const tokens = prompts.map((prompt) => ('tokens' in prompt ? prompt.tokens : tokenizer!.encode(prompt.text)));
   const { generate } = await import('../../runtime/index.ts');
   const stream = generate(loaded, tokens, { ...options, signal: context.signal });
-  if (!stream.ok) return context.fail(stream.diagnostics);
+  if (!stream.ok) return context.fail(nameFlags(stream.diagnostics));
   if ((options.exitThreshold ?? 1) < 1 || options.meanLoops !== undefined) {
     context.report(exitsIgnored(manifest));
   }

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { readPackage } from '../../files/package.ts';
+import { checkExitRule } from '../../runtime/check-exit-rule.ts';
 import type { Engine, EngineLimits } from '../../runtime/index.ts';
 import { isLoopback } from '../../serve/loopback.ts';
 import type { RequestReport, ServerOptions } from '../../serve/server-options.ts';
@@ -8,6 +9,7 @@ import { formatBytes } from '../inspect/format-bytes.ts';
 import { rtcVersion } from '../version.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-code.ts';
+import { nameFlags } from './name-flags.ts';
 import { byteCount, number, oneOf, wholeNumber } from './option-values.ts';
 import { type ServeFlags, type ServeOptions, serveOptions } from './serve-options.ts';
 import type { StartCommand } from './start-command.ts';
@@ -87,16 +89,19 @@ async function serve(context: CommandContext, folder: string, options: ServeOpti
   context.progress.show({ step: 'loading' });
   const read = await readPackage(folder, { check: 'sizes' });
   if (!read.ok) return context.fail(read.diagnostics);
+  const { exit } = options.server;
+  const never = exit === undefined ? [] : checkExitRule(exit, read.value.manifest.recursion.loops);
+  if (never.length > 0) return context.fail(never);
   // Loaded here, so that help and wrong usage do not wait for it.
   const { planEngine, openEngine } = await import('../../runtime/index.ts');
   const plan = planEngine(read.value.manifest, options.engine);
-  if (!plan.ok) return context.fail(plan.diagnostics);
+  if (!plan.ok) return context.fail(nameFlags(plan.diagnostics));
   context.note(context.noteStyle.dim(capacity(plan.value)));
   const { loadChatTemplate } = await import('../../serve/chat-template.ts');
   const chatTemplate = await loadChatTemplate(read.value.folder);
   if (!chatTemplate.ok) return context.fail(chatTemplate.diagnostics);
   const opened = await openEngine(folder, options.engine);
-  if (!opened.ok) return context.fail(opened.diagnostics);
+  if (!opened.ok) return context.fail(nameFlags(opened.diagnostics));
   context.report(opened.diagnostics);
   try {
     return await serveEngine(context, opened.value, { ...options, chatTemplate: chatTemplate.value });

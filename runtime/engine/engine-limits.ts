@@ -79,7 +79,7 @@ export function engineLimits(
   const pagesOfArray = Math.floor(arrayElements / (shape.kvHeads * shape.pageSize * shape.headDim)) - 1;
   const spans = Math.min(most, Math.floor((budget - padding) / span), Math.floor(pagesOfArray / depths));
   if (spans < least) {
-    return failure(tooFewBytes(options.pageBytes!, bytesOf(least), Math.min(least * shape.pageSize, wanted)));
+    return failure(tooFewBytes(options, bytesOf(least), Math.min(least * shape.pageSize, wanted)));
   }
   if (bytesOf(spans) > memory) return failure(tooMuchMemory(bytesOf(spans), memory, options));
   return success({
@@ -104,17 +104,18 @@ function checkWhole(name: string, value: number | undefined): readonly Diagnosti
   return [{ severity: 'error', code: 'bad-option', message }];
 }
 
-function tooFewBytes(given: number, needed: number, positions: number): Diagnostic {
+function tooFewBytes({ pageBytes, maxPositions }: LimitOptions, needed: number, positions: number): Diagnostic {
+  const shorter = maxPositions === undefined ? '' : ', or lower maxPositions';
   return {
     severity: 'error',
     code: 'too-few-pages',
-    message: `Pages of ${given} bytes hold no sequence of ${positions} positions; that takes ${needed} bytes.`,
-    hint: `Give pages at least ${needed} bytes (pageBytes, --page-memory), or lower maxPositions.`,
+    message: `Pages of ${pageBytes} bytes hold no sequence of ${positions} positions; that takes ${needed} bytes.`,
+    hint: `Give pages at least ${needed} bytes (pageBytes)${shorter}.`,
   };
 }
 
 function tooMuchMemory(needed: number, memory: number, options: LimitOptions): Diagnostic {
-  const lower = options.pageBytes === undefined ? 'maxPositions' : 'pageBytes (--page-memory)';
+  const lower = options.pageBytes === undefined ? 'maxPositions' : 'pageBytes';
   return {
     severity: 'error',
     code: 'too-much-memory',

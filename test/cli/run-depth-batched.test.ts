@@ -41,7 +41,9 @@ test('--json is the contract; steps are calls of the graph, rows what they had t
   });
   expect(document.steps).toBeGreaterThanOrEqual(3 + 11 * 2);
   expect(document.steps).toBeLessThanOrEqual(document.rows);
-  expect(stderr).toMatch(/^at most [\d.]+ [kM]B of keys and values, for 2 sequences of up to 512 positions$/m);
+  expect(stderr).toMatch(
+    /^… loading; at most [\d.]+ [kM]B of keys and values, for 2 sequences of up to 512 positions$/m,
+  );
   expect(stderr).toContain('; left: 22 after loop 2, 2 after loop 3');
 });
 
@@ -106,11 +108,19 @@ describe('problems', () => {
   test.each<[readonly string[], string]>([
     [['--page-memory', '1000'], 'too-few-pages'],
     [['--exit-at', '4'], 'bad-option'],
+    [['--mean-loops', '3.1'], 'bad-option'],
     [['--max-new-tokens', '513'], 'too-many-tokens'],
     [['--exit-trace', join(models, 'nothing.json')], 'missing-file'],
     [['--exit-trace', join(kjv, 'model.json')], 'invalid-exit-trace'],
   ])('%j is exit code 1', async (more, code) => {
     expect(await run(depthBatched, ...more)).toMatch(`1 ${code}`);
+  });
+
+  test('what the library calls by its options is called by its flags', async () => {
+    const few = await runHere(['run', depthBatched, '--tokens', '5', '--page-memory', '1000']);
+    expect(few.stderr).toMatch(/hint: Give pages at least \d+ bytes \(--page-memory\)\.$/m);
+    const other = await runHere(['run', loop, '--tokens', '5', '--max-rows', '2', '--prefill-chunk', '4']);
+    expect(other.stderr).toContain('so it has no --max-rows, --prefill-chunk.');
   });
 
   test('without onnxruntime-node the exit code is 4, from the thread of the engine', async () => {

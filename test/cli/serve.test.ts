@@ -52,6 +52,18 @@ describe('what cannot be served is a diagnostic', () => {
     expect(stderr).toMatch(/^error /m);
   });
 
+  test('more loops on average than there are, before anything is loaded', async () => {
+    const { exitCode, stderr } = await runHere(['serve', kjv, '--mean-loops', '3.5']);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('The mean of loops is 3.5; a number from 1 to 3 was expected.');
+  });
+
+  test('pages that hold nothing, in the words of the flags', async () => {
+    const { exitCode, stderr } = await runHere(['serve', kjv, '--page-memory', '1000']);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/\(--page-memory\)\.$/m);
+  });
+
   test('another form', async () => {
     const loop = join(scratch, 'loop');
     await runHere(['compile', join(models, 'kjv-relaxed'), '--form', 'loop', '--out', loop]);

@@ -91,7 +91,7 @@ describe('bytes that are given', () => {
     expect(result).toMatchObject({ ok: false, diagnostics: [{ code: 'too-few-pages' }] });
     expect(result.diagnostics[0]).toMatchObject({
       message: 'Pages of 40960 bytes hold no sequence of 50 positions; that takes 53248 bytes.',
-      hint: 'Give pages at least 53248 bytes (pageBytes, --page-memory), or lower maxPositions.',
+      hint: 'Give pages at least 53248 bytes (pageBytes), or lower maxPositions.',
     });
     expect(limits({ pageBytes: 13 * page, maxPositions: 50 })).toMatchObject({ maxPositions: 50 });
     expect(limits({ pageBytes: page })).toEqual(['too-few-pages']);

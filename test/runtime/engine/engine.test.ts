@@ -172,7 +172,7 @@ describe('an engine', () => {
         {
           code: 'too-many-tokens',
           message: expect.stringContaining('the engine has 40 positions'),
-          hint: 'Ask for at most 3 new tokens. Give the engine more memory for pages.',
+          hint: 'Ask for at most 3 new tokens. Give the engine more memory for pages (pageBytes).',
         },
       ],
     });
