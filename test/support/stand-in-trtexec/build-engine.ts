@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { OnnxModel } from '../../../targets/onnx/onnx-model.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { type Call, computeCapability, sayMachine, versionText } from './call.ts';
-import type { Profile, Shapes } from './command-line.ts';
 import { failInBuild } from './failures.ts';
 import { encodePlan, sha256 } from './plan.ts';
 
@@ -125,9 +124,8 @@ function readTimingCache({ log, options }: Call): string | undefined {
 function setShapes(call: Call, inputs: OnnxModel['graph']['inputs']): boolean {
   const { log } = call;
   const known = new Set(inputs.map(({ name }) => name));
-  const profiles: readonly Profile[] = call.profiles.length === 0 ? [{ min: {}, opt: {}, max: {} }] : call.profiles;
-  for (const { min, opt, max } of profiles) {
-    const unknown = [min, opt, max].flatMap((shapes: Shapes) => Object.keys(shapes)).find((name) => !known.has(name));
+  for (const profile of call.profiles) {
+    const unknown = Object.keys(profile).find((name) => !known.has(name));
     if (unknown === undefined) continue;
     log.say(
       'E',
@@ -137,21 +135,21 @@ function setShapes(call: Call, inputs: OnnxModel['graph']['inputs']): boolean {
   }
   for (const { name, dims } of inputs) {
     if (dims === undefined || dims.every((dim) => typeof dim === 'number')) continue;
-    for (const [index, profile] of profiles.entries()) {
-      let [min, opt, max] = [profile.min[name], profile.opt[name], profile.max[name]];
-      const given = opt ?? max ?? min;
-      if (given === undefined) {
+    for (const [index, profile] of call.profiles.entries()) {
+      let range = profile[name];
+      if (range === undefined) {
         const ones = dims.map((dim) => (typeof dim === 'number' ? dim : 1));
         log.say(
           'W',
           `Dynamic dimensions required for input: ${name}, but no shapes were provided. Automatically overriding shape to: ${ones.join('x')}`,
         );
-        [min, opt, max] = [ones, ones, ones];
-      } else [min, opt, max] = [min ?? given, opt ?? given, max ?? given];
+        range = { min: ones, opt: ones, max: ones };
+      }
+      const { min, opt, max } = range;
       const fits = (sizes: readonly number[]) =>
         sizes.length === dims.length && dims.every((dim, i) => typeof dim !== 'number' || dim === sizes[i]);
-      const ordered = min!.every((size, i) => size <= opt![i]! && opt![i]! <= max![i]!);
-      if (![min!, opt!, max!].every(fits) || !ordered) {
+      const ordered = min.every((size, i) => size <= opt[i]! && opt[i]! <= max[i]!);
+      if (![min, opt, max].every(fits) || !ordered) {
         log.say(
           'E',
           `Error[4]: IBuilder::buildSerializedNetwork: Error Code 4: API Usage Error (Specified optimization profiles must satisfy MIN<=OPT<=MAX and the dimensions of ${name} for profile ${index}.)`,
@@ -161,7 +159,7 @@ function setShapes(call: Call, inputs: OnnxModel['graph']['inputs']): boolean {
       }
       log.say(
         'I',
-        `Set shape of input tensor ${name} for optimization profile ${index} to: MIN=${min!.join('x')} OPT=${opt!.join('x')} MAX=${max!.join('x')}`,
+        `Set shape of input tensor ${name} for optimization profile ${index} to: MIN=${min.join('x')} OPT=${opt.join('x')} MAX=${max.join('x')}`,
       );
     }
   }

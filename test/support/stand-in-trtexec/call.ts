@@ -1,15 +1,13 @@
-import type { Profile } from './command-line.ts';
+import type { CommandLine } from './command-line.ts';
 import type { Log } from './log.ts';
 import type { StandInSettings } from './settings.ts';
 
 /** One call of the stand-in, its command line read. */
-export interface Call {
+export interface Call extends Extract<CommandLine, { kind: 'options' }> {
   readonly settings: StandInSettings;
   readonly log: Log;
   readonly argv: readonly string[];
   readonly version: readonly [number, number, number];
-  readonly options: ReadonlyMap<string, string>;
-  readonly profiles: readonly Profile[];
 }
 
 /** As plans are stamped: `11.1.0`. */

@@ -17,7 +17,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (settings.calls !== undefined) appendFileSync(settings.calls, `${JSON.stringify(argv)}\n`);
   const [major = 11, minor = 1, patch = 0] = (settings.version ?? '11.1.0').split('.').map(Number);
   const log = openLog([major, minor, patch], ['trtexec', ...argv]);
-  const line = readCommandLine(argv);
+  const line = readCommandLine(argv, [major, minor, patch]);
   if (line.kind === 'help') {
     const code = await failInHelp(settings, log);
     if (code !== undefined) return code;
@@ -27,12 +27,15 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   log.banner('RUNNING');
   if (line.kind === 'refused') {
-    help(log);
-    for (const error of line.errors) log.say('E', error);
+    // Numbers that are none are exceptions of another kind, which it reports otherwise.
+    const uncaught = line.reason.startsWith('Uncaught exception');
+    if (!uncaught) help(log);
+    log.say('E', line.reason);
     // 11.1 returns before it would say so.
-    if (major < 11 || (major === 11 && minor < 1)) log.banner('FAILED');
+    if (uncaught || major < 11 || (major === 11 && minor < 1)) log.banner('FAILED');
     return failed;
   }
+  for (const warning of line.warnings) log.say('W', warning);
   const call = { settings, log, argv, version: [major, minor, patch] as const, ...line };
   try {
     const code = line.options.has('loadEngine') ? await runEngine(call) : await buildEngine(call);

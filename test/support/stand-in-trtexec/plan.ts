@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Profile } from './command-line.ts';
+import type { ReadProfile } from '../trtexec-command-line.ts';
 
 /** What stands in a "plan" of the stand-in: JSON behind a line that says what it is. */
 export interface StandInPlan {
@@ -14,7 +14,7 @@ export interface StandInPlan {
   readonly onnxFolder: string;
   readonly onnxSha256: string;
   readonly arguments: readonly string[];
-  readonly profiles: readonly Profile[];
+  readonly profiles: readonly ReadProfile[];
 }
 
 const firstLine = 'A plan of the stand-in for trtexec that rtc is tested with. No engine of TensorRT.\n';

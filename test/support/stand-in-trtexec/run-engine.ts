@@ -9,7 +9,6 @@ import { dtypeOf } from '../../../targets/onnx/execute/dtype-of.ts';
 import type { OnnxModel } from '../../../targets/onnx/onnx-model.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { type Call, computeCapability, sayMachine, versionText } from './call.ts';
-import { readShapes, type Shapes } from './command-line.ts';
 import { failInRun } from './failures.ts';
 import { decodePlan, modelOf, type StandInPlan } from './plan.ts';
 import { exportLayerInfo, exportOutput, exportTimes, sayPerformance } from './reports.ts';
@@ -110,27 +109,16 @@ function setUp(
   plan: StandInPlan,
   inputs: OnnxModel['graph']['inputs'],
 ): ReadonlyMap<string, Tensor> | undefined {
-  const { log, options } = call;
-  const number = Number(options.get('useProfile') ?? 0);
+  const { log, shapes, loadInputs, useProfile: number } = call;
   const profile = plan.profiles[number];
   if (profile === undefined && number >= Math.max(1, plan.profiles.length)) {
     log.say('E', `Selected profile index ${number} exceeds the number of profiles that the engine holds. `);
     return undefined;
   }
-  const shapes: Shapes = options.has('shapes') ? readShapes(options.get('shapes')!) : {};
-  const files = new Map(
-    (options.get('loadInputs') ?? '')
-      .split(',')
-      .filter((entry) => entry !== '')
-      .map((entry) => [
-        entry.slice(0, entry.lastIndexOf(':')).replace(/^'(.*)'$/, '$1'),
-        entry.slice(entry.lastIndexOf(':') + 1),
-      ]),
-  );
   const known = new Set(inputs.map(({ name }) => name));
   for (const [flag, names] of [
     ['--shapes', Object.keys(shapes)],
-    ['--loadInputs', [...files.keys()]],
+    ['--loadInputs', Object.keys(loadInputs)],
   ] as const) {
     const unknown = names.find((name) => !known.has(name));
     if (unknown === undefined) continue;
@@ -145,15 +133,15 @@ function setUp(
   for (const { name, elementType, dims = [] } of inputs) {
     const dtype = elementType === undefined ? undefined : dtypeOf(elementType);
     if (dtype === undefined) throw new Error(`the stand-in cannot make a ${elementType}`);
-    const shape = shapes[name] ?? profile?.opt[name] ?? dims.map((dim) => (typeof dim === 'number' ? dim : 1));
-    if (!inProfile(shape, dims, profile?.min[name], profile?.max[name])) {
+    const shape = shapes[name] ?? profile?.[name]?.opt ?? dims.map((dim) => (typeof dim === 'number' ? dim : 1));
+    if (!inProfile(shape, dims, profile?.[name]?.min, profile?.[name]?.max)) {
       log.say(
         'E',
         `Error[3]: IExecutionContext::setInputShape: Error Code 3: API Usage Error (Parameter check failed, condition: engineDims.d[i] == dims.d[i]. Runtime dimension does not satisfy any optimization profile for ${name}: ${shape.join('x')}.)`,
       );
       return undefined;
     }
-    const file = files.get(name);
+    const file = loadInputs[name];
     log.say(
       'I',
       file === undefined
