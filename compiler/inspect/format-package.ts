@@ -26,7 +26,7 @@ export function formatPackage({ manifest, graph }: PackageInspection, heading: H
         ...structureRows(manifest.recursion),
         ...(lora ? [['LoRA', lora.strategy], ...listRows('', lora.targets.map(printable))] : []),
         ...exitRows(exits),
-        ...listRows('passes', passes.map(printable)),
+        ...passRows(passes, others),
       ],
       heading,
     ),
@@ -50,6 +50,22 @@ export function formatPackage({ manifest, graph }: PackageInspection, heading: H
     ...section('Operators', operatorRows(graph), heading),
     ...section('Inputs', tensorRows(inputs.map(renamed)), heading),
     ...section('Outputs', tensorRows(outputs.map(renamed)), heading),
+  ];
+}
+
+/** Those of the main graph, then those of each graph beside it, which rtc.json names behind the graph's own name. */
+function passRows(passes: readonly string[], others: readonly string[]): readonly string[][] {
+  const stems = others.map((file) => file.replace(/^.*\//, '').replace(/\.onnx$/, ''));
+  const stemOf = (pass: string) => stems.find((stem) => pass.startsWith(`${stem}-`));
+  const of = (stem: string | undefined) => passes.filter((pass) => stemOf(pass) === stem);
+  return [
+    ...listRows('passes', of(undefined).map(printable)),
+    ...stems.flatMap((stem) =>
+      listRows(
+        `  of ${printable(stem)}`,
+        of(stem).map((pass) => printable(pass.slice(stem.length + 1))),
+      ),
+    ),
   ];
 }
 

@@ -21,9 +21,26 @@ export function formatSimulation(report: SimulationReport, bold: Emphasize = (te
     ...(source === undefined ? [] : [`  times: ${printable(source)}`]),
     ...runs.flatMap((run) => ['', ...runLines(run, report, bold)]),
     '',
+    ...legend(runs),
+    '',
     'Gain is over full depth. The formula is for a queue that never empties and leaves prompts out.',
     '',
   ].join('\n');
+}
+
+/** Who shares a step, for whoever meets the words here first. */
+const meanings: Readonly<Record<BatchingResult['batching'], string>> = {
+  vanilla: 'a batch starts together, runs every loop, and the next one starts when its longest sequence has ended',
+  'full-depth': 'every loop, but sequences join and leave between tokens',
+  'sequence-wise': 'the same with exits: all rows run until the deepest has left',
+  'sequence-wise-shrink': "rows that left are dropped from a token's later loops",
+  'depth-wise': 'rows of any depth together: one that left starts its next token in the next step',
+};
+
+function legend(runs: readonly SimulatedRun[]): readonly string[] {
+  const names = [...new Set(runs.flatMap(({ batchings }) => batchings.map(({ batching }) => batching)))];
+  const width = Math.max(...names.map(({ length }) => length));
+  return names.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`);
 }
 
 function runLines(run: SimulatedRun, { fitting }: SimulationReport, bold: Emphasize): readonly string[] {

@@ -106,6 +106,16 @@ describe('a package', () => {
     expect(new Set(projections.map(({ uses }) => uses))).toEqual(new Set([3]));
   });
 
+  test('passes of a second graph are listed apart', async () => {
+    const out = join(scratch, 'two-graphs');
+    const compiled = await compile({ model: join(models, 'kjv-relaxed'), form: 'depth-batched', out });
+    if (!compiled.ok) throw new Error(compiled.diagnostics.map((d) => d.message).join('\n'));
+    const shown = text(await inspected(out, 'package'));
+    expect(shown).toMatch(/^ {2}passes +fold-loop, depth-batch, /m);
+    expect(shown).toMatch(/^ {4}of propagate +propagate-exits, /m);
+    expect(shown).not.toContain('propagate-propagate-exits');
+  });
+
   test('a package that lost its graph is a problem', async () => {
     await rm(join(scratch, 'loop', 'model.onnx'));
     expect(await inspect(join(scratch, 'loop'))).toMatchObject({ ok: false, diagnostics: [{ code: 'missing-file' }] });

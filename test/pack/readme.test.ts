@@ -61,7 +61,7 @@ test('the commands of the quick start are what package.json has', () => {
 });
 
 test.each(pages)('%s: the files that it names and links to are there', (page) => {
-  const folders = 'bench|bin|compiler|docs|examples|files|ir|passes|runtime|schema|targets|test';
+  const folders = 'bench|bin|compiler|docs|examples|files|ir|measure|passes|runtime|schema|serve|simulate|targets|test';
   const named = read(page).matchAll(new RegExp(`\`((?:${folders})/[\\w./-]*\\.\\w+)\``, 'g'));
   for (const [, path] of named) {
     // What CONTRIBUTING.md adds to show how.

@@ -40,7 +40,9 @@ test('a table for each number of rows', async () => {
   expect(stdout).toContain('  times: nobody measured this\n');
   expect(stdout).toMatch(/^4 rows, 4 sequences at once$/m);
   expect(stdout).toMatch(/^16 rows, 16 sequences at once$/m);
-  for (const name of names) expect(stdout.match(new RegExp(`^  ${name} `, 'gm'))).toHaveLength(2);
+  // A line in each table, and what it means below them.
+  for (const name of names) expect(stdout.match(new RegExp(`^  ${name} `, 'gm'))).toHaveLength(3);
+  expect(stdout).toMatch(/^ {2}vanilla +a batch starts together, runs every loop, /m);
   expect(stdout).toContain('These exits allow a gain of 1.60; with heads, host and caches 1.60.');
   expect(stderr).toContain('note not-counted');
   expect(stderr).toContain('heads and prompts and host');
