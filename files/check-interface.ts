@@ -12,7 +12,7 @@ export interface Contradiction {
 
 /** Every way in which the parts of a manifest do not agree with one another and with its graphs; none when all is well. */
 export function checkInterface(manifest: PackageManifest): readonly Contradiction[] {
-  const { form, recursion, exits, cache, layout } = manifest;
+  const { form, recursion, exits, cache, layout, target } = manifest;
   const problems: Contradiction[] = [];
   const report = (message: string, ...path: readonly (string | number)[]) => problems.push({ path, message });
 
@@ -46,7 +46,7 @@ export function checkInterface(manifest: PackageManifest): readonly Contradictio
   // What graphs should have follows from all that; with it wrong, every tensor would be.
   if (problems.length > 0) return problems;
 
-  const folder = layout === 'huggingface' ? 'onnx/' : '';
+  const folder = layout === 'huggingface' ? 'onnx/' : target === 'triton' ? `${manifest.source.folder}/` : '';
   for (const [name, expected] of Object.entries(expectedGraphs(manifest))) {
     const file = `${folder}${name}`;
     const graph = Object.hasOwn(manifest.graphs, file) ? manifest.graphs[file]! : undefined;

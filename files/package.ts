@@ -1,14 +1,21 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, posix, resolve } from 'node:path';
 import { checkInterface } from './check-interface.ts';
 import { checkRecursion } from './check-recursion.ts';
 import { type Diagnostic, failure, hasErrors, type Location, type Result, success } from './diagnostics.ts';
 import { fileDiagnostic } from './file-diagnostic.ts';
 import { type JsonDocument, locationOf, readJson, showValue, valueAt } from './json.ts';
 import { issueDiagnostics } from './json-issues.ts';
-import { manifestName, manifestSchema, type PackageFile, type PackageManifest, stepGraphName } from './manifest.ts';
+import {
+  manifestName,
+  manifestSchema,
+  type PackageFile,
+  type PackageManifest,
+  propagateGraphName,
+  stepGraphName,
+} from './manifest.ts';
 import { type NamedFile, resolveInside } from './resolve-inside.ts';
 
 /** A package on disk whose rtc.json was read, and whose files are what it says. */
@@ -55,9 +62,15 @@ export async function isPackage(folder: string): Promise<boolean> {
 /** The graph that runs a package, relative to its folder, with its inputs and outputs. */
 export function mainGraph(manifest: PackageManifest): { readonly file: string } & PackageManifest['graphs'][string] {
   const graphs = Object.entries(manifest.graphs);
-  const entry = manifest.form === 'depth-batched' ? graphs.find(([file]) => file === stepGraphName) : graphs[0];
+  const entry =
+    manifest.form === 'depth-batched' ? graphs.find(([file]) => posix.basename(file) === stepGraphName) : graphs[0];
   if (entry === undefined) throw new RangeError('a package without its graph');
   return { file: entry[0], ...entry[1] };
+}
+
+/** propagate.onnx, relative to the package; undefined for a package without. */
+export function propagateGraph(manifest: PackageManifest): string | undefined {
+  return Object.keys(manifest.graphs).find((file) => posix.basename(file) === propagateGraphName);
 }
 
 /** SHA-256 of a file's first `length` bytes, or of all of them. Rejects with the signal's reason when it aborts. */

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import type { PackageManifest } from '../files/manifest.ts';
 
 /** Tokens that end a sequence: those of generation_config.json, else of config.json; none when neither names any. */
-export async function readEndTokens(folder: string, manifest: PackageManifest): Promise<readonly number[]> {
+export async function readEndTokens(
+  folder: string,
+  manifest: Pick<PackageManifest, 'config'>,
+): Promise<readonly number[]> {
   for (const { eos_token_id: id } of [await generationConfig(folder), manifest.config]) {
     const ids = [id].flat().filter((token): token is number => Number.isInteger(token));
     if (ids.length > 0) return ids;

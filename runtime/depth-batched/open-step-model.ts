@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { type Result, success } from '../../files/diagnostics.ts';
-import { propagateGraphName } from '../../files/manifest.ts';
-import { mainGraph, type Package } from '../../files/package.ts';
+import { mainGraph, type Package, propagateGraph } from '../../files/package.ts';
 import { openSession, RuntimeFailure } from '../session.ts';
 import { createStepModel } from './create-step-model.ts';
 import type { StepModel } from './step-model.ts';
@@ -38,9 +37,9 @@ export async function openStepModel(
   const step = await openSession(join(folder, mainGraph(manifest).file), threads === undefined ? {} : { threads });
   if (!step.ok) return step;
   // A second pool of threads would fight the first one.
-  const openPropagate = () => openSession(join(folder, propagateGraphName), { threads: 1 });
-  const opened =
-    options.propagate === true && propagateGraphName in manifest.graphs ? await openPropagate() : undefined;
+  const propagate = propagateGraph(manifest);
+  const openPropagate = () => openSession(join(folder, propagate!), { threads: 1 });
+  const opened = options.propagate === true && propagate !== undefined ? await openPropagate() : undefined;
   if (opened?.ok === false) {
     await step.value.close();
     return opened;
