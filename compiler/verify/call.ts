@@ -30,9 +30,34 @@ export interface Decoder {
   readonly run: (feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>;
 }
 
+/** Sizes by the names of dims, as inputs have them: `rows`, `tokens`, `past+sequence`. */
+export type Sizes = Readonly<Record<string, number>>;
+
+/** Sizes that a decoder takes, ends included. A dim that is not named may be of any size. */
+export interface SizeRange {
+  readonly least: Sizes;
+  readonly most: Sizes;
+}
+
 /** A decoder that somebody has to close. */
 export interface OpenDecoder extends Decoder {
   readonly close: () => Promise<void>;
+  /** Ranges that a call may lie in, the one to try first in front; undefined: every size will do. */
+  readonly sizes?: () => readonly SizeRange[];
+}
+
+/** Whether feeds have sizes that lie in a range. */
+export function liesIn(
+  { least, most }: SizeRange,
+  inputs: Decoder['inputs'],
+  feeds: ReadonlyMap<string, Tensor>,
+): boolean {
+  return inputs.every(({ name, dims }) =>
+    dims.every((dim, axis) => {
+      const size = feeds.get(name)?.shape[axis] ?? 0;
+      return typeof dim === 'number' || (size >= (least[dim] ?? 0) && size <= (most[dim] ?? Number.POSITIVE_INFINITY));
+    }),
+  );
 }
 
 /** A call with no padding. */

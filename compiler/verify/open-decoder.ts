@@ -14,6 +14,9 @@ export interface Opened {
   readonly executedBy: string;
 }
 
+/** Opens a graph of a package by the name of its file. */
+export type OpenGraph = (file: string, inputs: Decoder['inputs']) => Promise<Result<Opened>>;
+
 /** In bytes. */
 const small = 2e8;
 

@@ -6,12 +6,12 @@ export interface RandomRunsOptions {
   readonly vocabSize: number;
   /** No row gets longer than this. */
   readonly maxPositions: number;
-  /** Large models get fewer and shorter runs. */
-  readonly effort: 'full' | 'brief';
+  /** Large models get fewer and shorter runs. Or what to run. */
+  readonly effort: 'full' | 'brief' | readonly RunPlan[];
 }
 
 /** What the rows of a run are padded to, and with which lengths they start; then one column a number. */
-interface Plan {
+export interface RunPlan {
   readonly name: string;
   readonly lengths: readonly number[];
   readonly side: 'left' | 'right';
@@ -19,7 +19,7 @@ interface Plan {
   readonly later: readonly number[];
 }
 
-const plans: Readonly<Record<RandomRunsOptions['effort'], readonly Plan[]>> = {
+const plans: Readonly<Record<'full' | 'brief', readonly RunPlan[]>> = {
   full: [
     { name: 'one token', lengths: [1], side: 'left', later: [1] },
     { name: 'one long row', lengths: [23], side: 'left', later: [1] },
@@ -37,7 +37,7 @@ const plans: Readonly<Record<RandomRunsOptions['effort'], readonly Plan[]>> = {
 export function randomRuns({ seed, vocabSize, maxPositions, effort }: RandomRunsOptions): readonly Run[] {
   const random = randomStream(seed);
   const token = () => Math.floor(random() * vocabSize);
-  return plans[effort].map(({ name, lengths, side, later: wanted }) => {
+  return (typeof effort === 'string' ? plans[effort] : effort).map(({ name, lengths, side, later: wanted }) => {
     const later = wanted.filter((_, i) => wanted.slice(0, i + 1).reduce((sum, n) => sum + n, 1) <= maxPositions);
     const room = maxPositions - later.reduce((sum, n) => sum + n, 0);
     const capped = lengths.map((length) => Math.min(length, room));

@@ -2,8 +2,8 @@ import type { PackageManifest } from '../../files/manifest.ts';
 import { mainGraph } from '../../files/package.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import { cacheKinds, entriesOfRow, newEntries, presentOf, type SequenceEntries } from './cache-entries.ts';
-import type { InputType, OpenDecoder } from './call.ts';
-import { type FeedRow, feedStep } from './step-feeds.ts';
+import { type InputType, liesIn, type OpenDecoder, type SizeRange } from './call.ts';
+import { type FeedRow, feedStep, type StepFeeds } from './step-feeds.ts';
 
 /** A package of the form `depth-batched` as the loop form has it: an axis of depths in the caches of the block. */
 export function loopView(manifest: PackageManifest): PackageManifest {
@@ -15,7 +15,8 @@ export function loopView(manifest: PackageManifest): PackageManifest {
 /**
  * Drives a step graph so that it has the interface and the meaning of the loop form: whatever checks that form checks
  * this one. Rows start one after the other, so that calls have rows at different depths and of different lengths. Under
- * a threshold tokens are fed one by one, since they may leave behind different loops.
+ * a threshold tokens are fed one by one, since they may leave behind different loops. Where the step takes only some
+ * sizes, what it cannot take at once it takes one after the other: prompts in chunks, rows in later steps.
  */
 export function stepDecoder(step: OpenDecoder, manifest: PackageManifest): OpenDecoder {
   return {
@@ -119,9 +120,10 @@ async function runLoops(
     };
   };
 
-  const runStep = async (runners: readonly Runner[]): Promise<void> => {
-    const rows = runners.map(rowOf);
-    const fed = feedStep(manifest, step.inputs, rows);
+  /** Runs as many of the runners, from the first on, as one step takes; the others wait. */
+  const runStep = async (ready: readonly Runner[]): Promise<void> => {
+    const { rows, fed } = mostThatFit(step, manifest, ready.map(rowOf));
+    const runners = ready.slice(0, rows.length);
     const outputs = await step.run(fed.feeds);
     const tokens = outputs.get('hidden.out')!.shape[1]!;
     runners.forEach((runner, i) => {
@@ -172,8 +174,8 @@ async function runLoops(
       going = going.filter(({ depth }) => depth < loops);
     }
   };
-  if (mayLeave) for (let t = 0; t < width; t++) await runTokens(t, 1);
-  else await runTokens(0, width);
+  const chunk = mayLeave ? 1 : Math.min(width, mostTokens(step));
+  for (let t = 0; t < width; t += chunk) await runTokens(t, chunk);
 
   const outputs = new Map<string, Tensor>([
     ['logits', makeTensor('f32', [batch, width, vocabulary], logits)],
@@ -185,6 +187,34 @@ async function runLoops(
     }
   }
   return outputs;
+}
+
+const anySize: SizeRange = { least: {}, most: {} };
+
+/** Tokens of a row that a step takes at most. */
+function mostTokens({ sizes }: OpenDecoder): number {
+  return Math.max(...(sizes?.() ?? [anySize]).map(({ most }) => most.tokens ?? Number.POSITIVE_INFINITY));
+}
+
+/** The first rows, as many as a step takes together, in the first of the ranges that takes so many. */
+function mostThatFit(
+  { inputs, sizes }: OpenDecoder,
+  manifest: PackageManifest,
+  rows: readonly FeedRow[],
+): { readonly rows: readonly FeedRow[]; readonly fed: StepFeeds } {
+  const ranges = sizes?.() ?? [anySize];
+  for (let count = rows.length; count > 1; count--) {
+    const some = rows.slice(0, count);
+    for (const range of ranges) {
+      const fed = feedStep(manifest, inputs, some, range.least);
+      if (liesIn(range, inputs, fed.feeds)) return { rows: some, fed };
+    }
+  }
+  const one = rows.slice(0, 1);
+  const tried = ranges.map((range) => ({ range, fed: feedStep(manifest, inputs, one, range.least) }));
+  // What not even one row fits into is for the decoder to refuse, which knows whose sizes they are.
+  const found = tried.find(({ range, fed }) => liesIn(range, inputs, fed.feeds)) ?? tried[0]!;
+  return { rows: one, fed: found.fed };
 }
 
 /** Rows of a tensor [.., size] that follow each other. */

@@ -12,8 +12,11 @@ export type Tolerance = (output: string) => number;
 /** What float32 is held to: some hundred times what a sum in another order changes. */
 const float32Tolerance = 1e-4;
 
-/** Half the distance from 1 to the next number: what one rounding may change a number by, in parts of it. */
-const unitRoundoff = { f16: 2 ** -11, bf16: 2 ** -8 } as const;
+/**
+ * Half the distance from 1 to the next number: what one rounding may change a number by, in parts of it. TF32 has the
+ * digits of f16. Six decimal digits are what trtexec prints of a number.
+ */
+export const unitRoundoff = { f16: 2 ** -11, bf16: 2 ** -8, tf32: 2 ** -11, sixDigits: 5e-6 } as const;
 
 /** How many times what was measured is allowed. */
 const margin = 6;
@@ -29,8 +32,12 @@ const largest = 1;
  * f16, 2⁻⁸ for bf16). Depth, width and how touchy the model is are all in that number P: 2 u for a trained model of six
  * layers, 80 u for random weights that are too large. Packages without a fault were seen at up to 4 P of an output; 6 P
  * are allowed, and never less than 6 u. Float32 is held to 1e-4, which is far more than it needs.
+ *
+ * The same goes for whoever rounds float32 on the way: an engine that computes products in TF32 rounds their factors,
+ * weights among them, to u; one whose outputs are printed and read back rounds hidden states and caches.
  * @param source the model in float64
  * @param runs what will be compared; the same tokens, because how touchy a model is depends on them
+ * @param roundoff unit roundoff of who runs the package, where it is more than that of the package's precision
  */
 export async function measureTolerance(
   manifest: PackageManifest,
@@ -38,10 +45,11 @@ export async function measureTolerance(
   source: SourceDecoders,
   runs: readonly Run[],
   signal: AbortSignal | undefined,
+  roundoff = 0,
 ): Promise<Tolerance> {
-  const { compute } = manifest.precision;
-  if (compute === 'f32') return () => float32Tolerance;
-  const unit = unitRoundoff[compute];
+  const unit = unitOf(manifest, roundoff);
+  if (unit === 0) return () => float32Tolerance;
+  const floor = manifest.precision.compute === 'f32' ? float32Tolerance : 0;
   const { loops } = manifest.recursion;
   const exact = source.after(loops);
   const moved = sourceDecoders(model, { weightsOffBy: unit }).after(loops);
@@ -63,7 +71,7 @@ export async function measureTolerance(
   const least = Math.max(unit, Math.max(...farthest.values()) / 4);
   return (output) => {
     const name = output.startsWith('exit_logits.') || output.startsWith('logits,') ? 'logits' : output;
-    return Math.min(largest, margin * Math.max(farthest.get(name) ?? 0, least));
+    return Math.min(largest, Math.max(floor, margin * Math.max(farthest.get(name) ?? 0, least)));
   };
 }
 
@@ -71,7 +79,8 @@ export async function measureTolerance(
 export function touchyModel(tolerance: Tolerance, { precision }: PackageManifest): readonly Diagnostic[] {
   const allowed = tolerance('logits');
   if (allowed < 0.25) return [];
-  const message = `This model is so touchy that rounding to ${precision.compute} may change its logits by ${Math.round(allowed * 100)} % of the largest; that much had to be allowed.`;
+  const to = precision.compute === 'f32' ? 'TF32' : precision.compute;
+  const message = `This model is so touchy that rounding to ${to} may change its logits by ${Math.round(allowed * 100)} % of the largest; that much had to be allowed.`;
   const hint = 'Verify it with --precision f32 as well, and see whether it still says what it should.';
   return [{ severity: 'warning', code: 'touchy-model', message, hint }];
 }
@@ -80,12 +89,19 @@ export function touchyModel(tolerance: Tolerance, { precision }: PackageManifest
  * What rounding to 16 bits may do to a model that is not there to be measured: the errors of a dozen roundings per layer
  * add up like a random walk, and the largest of many outputs is some standard deviations out.
  */
-export function estimateTolerance({ precision, recursion, config }: PackageManifest): Tolerance {
-  const { compute } = precision;
-  if (compute === 'f32') return () => float32Tolerance;
+export function estimateTolerance(manifest: PackageManifest, roundoff = 0): Tolerance {
+  const { precision, recursion, config } = manifest;
+  const unit = unitOf(manifest, roundoff);
+  if (unit === 0) return () => float32Tolerance;
+  const floor = precision.compute === 'f32' ? float32Tolerance : 0;
   const layers = recursion.prelude + recursion.block * recursion.loops + recursion.coda;
   const width = typeof config.hidden_size === 'number' ? config.hidden_size : 4096;
-  const deviation = unitRoundoff[compute] * Math.sqrt(12 * (layers + 1));
-  const estimate = Math.min(largest, deviation * Math.sqrt(2 * Math.log(width)));
+  const deviation = unit * Math.sqrt(12 * (layers + 1));
+  const estimate = Math.min(largest, Math.max(floor, deviation * Math.sqrt(2 * Math.log(width))));
   return () => estimate;
+}
+
+/** 0 for float32, which nobody measures. */
+function unitOf({ precision: { compute } }: PackageManifest, roundoff: number): number {
+  return Math.max(roundoff, compute === 'f32' ? 0 : unitRoundoff[compute]);
 }

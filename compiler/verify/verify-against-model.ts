@@ -4,7 +4,7 @@ import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import { type Decoder, startRun } from './call.ts';
 import { compareLogits, compareOutputs, outputsOfForm } from './compare-outputs.ts';
-import { randomRuns } from './random-runs.ts';
+import { type RunPlan, randomRuns } from './random-runs.ts';
 import { sourceDecoders } from './source-decoder.ts';
 import type { Tally } from './tally.ts';
 import { measureTolerance, touchyModel } from './tolerance.ts';
@@ -18,6 +18,19 @@ export interface AgainstModelOptions {
   readonly tally: Tally;
   readonly onRun: (name: string) => void;
   readonly signal: AbortSignal | undefined;
+  /** Fewer runs, where every call is dear: all of them at full depth, and under a threshold those of `exits`. */
+  readonly few?: FewRuns | undefined;
+  /** Unit roundoff of who runs the package, where it is more than that of the package's precision. */
+  readonly roundoff?: number | undefined;
+}
+
+/** What to run where every call takes seconds. */
+export interface FewRuns {
+  readonly runs: readonly RunPlan[];
+  /** Of two rows or more: tokens of one row may all be as sure as each other. */
+  readonly exits: readonly RunPlan[];
+  /** No row gets longer than this. */
+  readonly maxPositions: number;
 }
 
 /** Beyond this many weights (unrolled) the interpreter takes seconds a token. */
@@ -30,16 +43,17 @@ const large = 5e7;
  * @returns notes on what could not be compared
  */
 export async function verifyAgainstModel(options: AgainstModelOptions): Promise<readonly Diagnostic[]> {
-  const { manifest, decoder, model, seed, tally, signal, onRun } = options;
+  const { manifest, decoder, model, seed, tally, signal, onRun, few, roundoff = 0 } = options;
   const { loops } = manifest.recursion;
-  const { vocabSize, maxPositions } = model.spec;
-  const effort = weightsOf(model) > large ? 'brief' : 'full';
+  const { vocabSize } = model.spec;
+  const maxPositions = few?.maxPositions ?? model.spec.maxPositions;
+  const effort = isLarge(model) ? 'brief' : 'full';
   const source = sourceDecoders(model);
-  const runs = randomRuns({ seed, vocabSize, maxPositions, effort });
-  if (manifest.precision.compute !== 'f32') onRun('what rounding may do');
-  const tolerance = await measureTolerance(manifest, model, source, runs, signal);
+  const runs = randomRuns({ seed, vocabSize, maxPositions, effort: few?.runs ?? effort });
+  if (manifest.precision.compute !== 'f32' || roundoff > 0) onRun('what rounding may do');
+  const tolerance = await measureTolerance(manifest, model, source, runs, signal, roundoff);
   for (const run of runs) {
-    for (const limit of manifest.form === 'loop' ? limits(loops, effort) : [loops]) {
+    for (const limit of manifest.form === 'loop' && few === undefined ? limits(loops, effort) : [loops]) {
       const name = limit === loops ? run.name : `${run.name}, max_loops ${limit}`;
       onRun(name);
       const steps = startRun(decoder, loopSettings(limit));
@@ -61,7 +75,8 @@ export async function verifyAgainstModel(options: AgainstModelOptions): Promise<
   }
   const notes = touchyModel(tolerance, manifest);
   if (manifest.form !== 'loop' || model.exits === undefined) return notes;
-  for (const run of runs.filter(({ calls }) => calls[0]!.batch > 1)) {
+  const exits = few === undefined ? runs : randomRuns({ seed, vocabSize, maxPositions, effort: few.exits });
+  for (const run of exits.filter(({ calls }) => calls[0]!.batch > 1)) {
     if ((await verifyExits({ ...options, tolerance, source, run })) !== undefined) return notes;
   }
   return [...notes, noThreshold];
@@ -91,6 +106,11 @@ export function exitLogitsOf({ form, exits }: PackageManifest): readonly number[
 function limits(loops: number, effort: 'full' | 'brief'): readonly number[] {
   const fewer = Array.from({ length: loops - 1 }, (_, i) => i + 1);
   return [loops, ...(effort === 'full' && fewer.length <= 4 ? fewer : fewer.slice(0, 1))];
+}
+
+/** Whether the interpreter takes seconds a token. */
+export function isLarge(model: SourceModel): boolean {
+  return weightsOf(model) > large;
 }
 
 function weightsOf({ tensors, recursion }: SourceModel): number {

@@ -20,6 +20,10 @@ export interface AgainstReferenceOptions {
   readonly tally: Tally;
   readonly onRun: OnRun;
   readonly signal: AbortSignal | undefined;
+  /** Unit roundoff of who runs the package, where it is more than that of the package's precision. */
+  readonly roundoff?: number | undefined;
+  /** Compares what the prompt gives, and generates nothing: where every call takes seconds. */
+  readonly promptOnly?: boolean | undefined;
 }
 
 /**
@@ -27,13 +31,13 @@ export interface AgainstReferenceOptions {
  * cache. Rejects with the signal's reason when it aborts.
  */
 export async function verifyAgainstReference(options: AgainstReferenceOptions): Promise<readonly Diagnostic[]> {
-  const { manifest, decoder, reference, model, tally, onRun, signal } = options;
+  const { manifest, decoder, reference, model, tally, onRun, signal, roundoff = 0, promptOnly = false } = options;
   const { loops } = manifest.recursion;
   const prompt = callOf(reference.inputIds);
   const runs = [{ name: 'the prompt', calls: [prompt] }];
   const tolerance = model
-    ? await measureTolerance(manifest, model, sourceDecoders(model), runs, signal)
-    : estimateTolerance(manifest);
+    ? await measureTolerance(manifest, model, sourceDecoders(model), runs, signal, roundoff)
+    : estimateTolerance(manifest, roundoff);
   onRun('the prompt');
   const steps = startRun(decoder, loopSettings(loops));
   const actual = await steps.step(prompt);
@@ -43,7 +47,7 @@ export async function verifyAgainstReference(options: AgainstReferenceOptions): 
     const expected = reference.exitLogits.get(n);
     if (expected) compareLogits(tally, `exit_logits.${n}`, compared, expected);
   }
-  if (manifest.form === 'loop') {
+  if (manifest.form === 'loop' && !promptOnly) {
     for (const [n, expected] of reference.exitLogits) {
       signal?.throwIfAborted();
       onRun(`the prompt with max_loops ${n}`);
@@ -52,6 +56,7 @@ export async function verifyAgainstReference(options: AgainstReferenceOptions): 
       compareLogits(tally, `logits, max_loops ${n}`, { ...compared, actual: outputs }, expected);
     }
   }
+  if (promptOnly) return touchyModel(tolerance, manifest);
   if (reference.generated) await compareGenerated(options, reference.generated, steps, actual, tolerance('logits'));
   const close = reference.generated !== undefined && isTooClose(reference, tolerance('logits'));
   return [...touchyModel(tolerance, manifest), ...(close ? [tooClose(manifest.precision.compute)] : [])];

@@ -1,13 +1,17 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
+import type { PackageManifest } from '../../files/manifest.ts';
 import { mainGraph, type Package, readPackage } from '../../files/package.ts';
 import { onnxRuntimeCodes, RuntimeFailure } from '../../runtime/session.ts';
 import type { Progress } from '../compile-options.ts';
 import { readModel } from '../read/read-model.ts';
 import type { SourceModel } from '../read/source-model.ts';
-import type { Decoder, OnRun } from './call.ts';
-import { type Executor, openDecoder } from './open-decoder.ts';
+import { type EngineOptions, openEngines } from '../tensorrt/engine-session.ts';
+import { type EngineVerifier, engineVerifier } from '../tensorrt/engine-verifier.ts';
+import type { OnRun, OpenDecoder } from './call.ts';
+import { engineRuns, expectedCalls } from './engine-runs.ts';
+import { type Executor, type OpenGraph, openDecoder } from './open-decoder.ts';
 import { readReference } from './read-reference.ts';
 import { loopView, stepDecoder } from './step-decoder.ts';
 import { createTally, type Tally } from './tally.ts';
@@ -25,6 +29,8 @@ export interface VerifyOptions {
   readonly seed?: number | undefined;
   /** By default ONNX Runtime, where it can compute in the precision of the package. */
   readonly executor?: Executor | undefined;
+  /** Runs the engines that were built from the graphs, by trtexec, in place of the graphs. */
+  readonly engine?: EngineOptions | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Aborting makes the result a failure with the code `interrupted`. */
   readonly signal?: AbortSignal | undefined;
@@ -50,40 +56,66 @@ export async function verifyPackage(folder: string, options: VerifyOptions = {})
 }
 
 async function verify(folder: string, options: VerifyOptions): Promise<Result<VerifyReport>> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, engine } = options;
   onProgress?.({ step: 'read' });
   const sizes = await readPackage(folder, { check: 'sizes', ...(signal && { signal }) });
   if (!sizes.ok) return sizes;
+  if (engine === undefined) return compare(folder, sizes.value, options, undefined);
+  const opened = await openEngines(folder, sizes.value.manifest, { ...engine, signal });
+  if (!opened.ok) return opened;
+  const session = opened.value;
+  try {
+    const verified = await compare(folder, sizes.value, options, engineVerifier(session, sizes.value.manifest));
+    const diagnostics = [...opened.diagnostics, ...verified.diagnostics];
+    return verified.ok ? success(verified.value, diagnostics) : failure(...diagnostics);
+  } finally {
+    await session.close();
+  }
+}
+
+/** @param engines run the graphs, where it is they that are verified */
+async function compare(
+  folder: string,
+  whole: Package,
+  options: VerifyOptions,
+  engines: EngineVerifier | undefined,
+): Promise<Result<VerifyReport>> {
+  const { signal, onProgress } = options;
   // A file that was altered is a finding, like a number that differs, and does not keep from comparing numbers.
   const altered = (await readPackage(folder, signal ? { signal } : {})).diagnostics;
-  const { manifest } = sizes.value;
+  const { manifest } = whole;
   const steps = manifest.form === 'depth-batched';
-  const pack = steps ? { ...sizes.value, manifest: loopView(manifest) } : sizes.value;
-  const judge = await findJudge(folder, pack, options);
+  const pack = steps ? { ...whole, manifest: loopView(manifest) } : whole;
+  const judge = await findJudge(folder, pack, options, engines?.roundoff);
   if (!judge.ok) return judge;
   const { file, inputs } = mainGraph(manifest);
-  const opened = await openDecoder(join(pack.folder, file), inputs, manifest, options.executor);
+  const open: OpenGraph =
+    engines?.open ?? ((graph, declared) => openDecoder(join(pack.folder, graph), declared, manifest, options.executor));
+  const opened = await open(file, inputs);
   if (!opened.ok) {
+    if (engines) return opened;
     return isFinding(altered, opened.diagnostics)
       ? success(refusedReport(judge.value), [...altered, ...opened.diagnostics])
       : opened;
   }
-  const { executedBy } = opened.value;
   const decoder = steps ? stepDecoder(opened.value.decoder, manifest) : opened.value.decoder;
   const tally = createTally();
   let notes: readonly Diagnostic[];
   const onRun: OnRun = (step, done, total) =>
     onProgress?.({ step, ...(done !== undefined && total !== undefined && { done, total }) });
   try {
+    if (engines) countCalls(engines, pack.manifest, judge.value, opened.value.decoder, onProgress);
     notes = await judge.value.compare(decoder, tally, onRun);
     const { model } = judge.value;
-    const { seed = 0, executor } = options;
+    const { seed = 0 } = options;
     if (model) {
-      const { folder: at } = pack;
-      const propagated = await verifyPropagate({ folder: at, manifest, model, seed, executor, tally, onRun });
+      const roundoff = engines?.roundoff;
+      const propagated = await verifyPropagate({ open, manifest, model, seed, tally, onRun, roundoff });
       if (!propagated.ok) return propagated;
     }
   } catch (error) {
+    // What trtexec says is said of this machine, or of what was asked; a number that differs is found otherwise.
+    if (engines) throw error;
     if (!(error instanceof RuntimeFailure) || !isFinding(altered, [error.diagnostic])) throw error;
     return success(refusedReport(judge.value), [...altered, error.diagnostic]);
   } finally {
@@ -91,8 +123,9 @@ async function verify(folder: string, options: VerifyOptions): Promise<Result<Ve
   }
   const outputs = tally.outputs();
   const ok = outputs.every((output) => output.ok) && !hasErrors(altered);
+  const executedBy = engines?.executedBy() ?? opened.value.executedBy;
   const report = {
-    document: { version: 1 as const, ok, outputs },
+    document: { version: 1 as const, ok, outputs, ...(engines && { executedBy }) },
     differences: tally.differences(),
     against: judge.value.against,
     executedBy,
@@ -106,20 +139,45 @@ function isFinding(altered: readonly Diagnostic[], problems: readonly Diagnostic
   return hasErrors(altered) || !problems.some(({ code }) => outside.includes(code));
 }
 
+/** Shows each call of trtexec, of about how many: every one takes seconds. */
+function countCalls(
+  engines: EngineVerifier,
+  manifest: PackageManifest,
+  { model }: Judge,
+  { sizes }: OpenDecoder,
+  onProgress: VerifyOptions['onProgress'],
+): void {
+  const total = model && expectedCalls(manifest, engineRuns(manifest, model, sizes?.() ?? []));
+  engines.onCall(({ name }, call) => {
+    const step = 'running engines with trtexec';
+    onProgress?.({
+      step: `${step}, profile ${name}`,
+      done: call,
+      ...(total !== undefined && call <= total && { total }),
+    });
+  });
+}
+
 /** What a package is compared with. */
 interface Judge {
   readonly against: string;
   /** The model itself, where it is what the package is compared with. */
   readonly model?: SourceModel;
-  readonly compare: (decoder: Decoder, tally: Tally, onRun: OnRun) => Promise<readonly Diagnostic[]>;
+  readonly compare: (decoder: OpenDecoder, tally: Tally, onRun: OnRun) => Promise<readonly Diagnostic[]>;
 }
 
-async function findJudge(folder: string, pack: Package, options: VerifyOptions): Promise<Result<Judge>> {
+async function findJudge(
+  folder: string,
+  pack: Package,
+  options: VerifyOptions,
+  roundoff: number | undefined,
+): Promise<Result<Judge>> {
   const { manifest } = pack;
+  const few = options.engine !== undefined;
   const { signal, seed = 0 } = options;
   const own = manifest.source.missing.length === 0 ? join(folder, manifest.source.model) : undefined;
-  // Against a reference in float32 nothing of the model is asked for.
-  const idle = options.reference !== undefined && manifest.precision.compute === 'f32';
+  // Against a reference in float32 nothing of the model is asked for, unless engines round.
+  const idle = options.reference !== undefined && manifest.precision.compute === 'f32' && !few;
   const path = options.model ?? (idle ? undefined : own);
   const read = path === undefined ? undefined : await readModel(path, signal ? { signal } : {});
   const foreign = read?.ok && options.model !== undefined ? findMismatch(pack, read.value, options.model) : undefined;
@@ -132,7 +190,17 @@ async function findJudge(folder: string, pack: Package, options: VerifyOptions):
     return success({
       against: `Compared with "${options.reference}".`,
       compare: (decoder, tally, onRun) =>
-        verifyAgainstReference({ manifest, decoder, reference, model, tally, onRun, signal }),
+        verifyAgainstReference({
+          manifest,
+          decoder,
+          reference,
+          model,
+          tally,
+          onRun,
+          signal,
+          roundoff,
+          promptOnly: few,
+        }),
     });
   }
   if (read === undefined) return failure(modelNeeded(folder, manifest.source.missing));
@@ -144,7 +212,11 @@ async function findJudge(folder: string, pack: Package, options: VerifyOptions):
   return success({
     against: `Compared with ${named}, computed in float64 on random tokens (seed ${seed}).`,
     model,
-    compare: (decoder, tally, onRun) => verifyAgainstModel({ manifest, decoder, model, seed, tally, onRun, signal }),
+    compare: (decoder, tally, onRun) =>
+      verifyAgainstModel({
+        ...{ manifest, decoder, model, seed, tally, onRun, signal, roundoff },
+        few: few ? engineRuns(manifest, model, decoder.sizes?.() ?? []) : undefined,
+      }),
   });
 }
 

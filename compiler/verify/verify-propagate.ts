@@ -1,25 +1,25 @@
-import { join } from 'node:path';
 import { failure, type Result, success } from '../../files/diagnostics.ts';
 import { type PackageManifest, propagateGraphName } from '../../files/manifest.ts';
-import { makeTensor } from '../../ir/interpret/tensor.ts';
+import { concat, slice } from '../../ir/interpret/movement.ts';
+import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import { cacheKinds } from './cache-entries.ts';
-import type { OnRun } from './call.ts';
-import { type Executor, openDecoder } from './open-decoder.ts';
+import type { OnRun, OpenDecoder } from './call.ts';
+import type { OpenGraph } from './open-decoder.ts';
 import { randomStream } from './random-stream.ts';
 import { sourceDecoders } from './source-decoder.ts';
 import type { Tally } from './tally.ts';
 import { estimateTolerance } from './tolerance.ts';
 
 export interface VerifyPropagateOptions {
-  /** Of the package, absolute. */
-  readonly folder: string;
+  readonly open: OpenGraph;
   readonly manifest: PackageManifest;
   readonly model: SourceModel;
   readonly seed: number;
-  readonly executor: Executor | undefined;
   readonly tally: Tally;
   readonly onRun: OnRun;
+  /** Unit roundoff of who runs the package, where it is more than that of the package's precision. */
+  readonly roundoff?: number | undefined;
 }
 
 /**
@@ -27,11 +27,11 @@ export interface VerifyPropagateOptions {
  * at every depth. Does nothing for a package without.
  */
 export async function verifyPropagate(options: VerifyPropagateOptions): Promise<Result<void>> {
-  const { folder, manifest, model, tally, onRun } = options;
+  const { open, manifest, model, tally, onRun, roundoff } = options;
   const graph = manifest.graphs[propagateGraphName];
   if (graph === undefined) return success(undefined);
   onRun(propagateGraphName);
-  const opened = await openDecoder(join(folder, propagateGraphName), graph.inputs, manifest, options.executor);
+  const opened = await open(propagateGraphName, graph.inputs);
   if (!opened.ok) return failure(...opened.diagnostics);
   const { decoder } = opened.value;
   try {
@@ -62,8 +62,8 @@ export async function verifyPropagate(options: VerifyPropagateOptions): Promise<
     const expected = await sourceDecoders(model)
       .propagate()
       .run(new Map([...feeds, ['hidden', states]]));
-    const actual = await decoder.run(feeds);
-    const tolerance = estimateTolerance(manifest);
+    const actual = await runInParts(decoder, feeds, count);
+    const tolerance = estimateTolerance(manifest, roundoff);
     for (const { part, layer } of manifest.cache.layers) {
       if (part !== 'block') continue;
       for (const kind of cacheKinds) {
@@ -84,4 +84,26 @@ export async function verifyPropagate(options: VerifyPropagateOptions): Promise<
     await decoder.close();
   }
   return success(undefined);
+}
+
+/** Runs so many states, in parts where the decoder takes fewer at once. */
+async function runInParts(
+  decoder: OpenDecoder,
+  feeds: ReadonlyMap<string, Tensor>,
+  count: number,
+): Promise<ReadonlyMap<string, Tensor>> {
+  const most = decoder.sizes?.().map((range) => range.most.n ?? count) ?? [count];
+  const size = Math.max(1, ...most);
+  if (size >= count) return decoder.run(feeds);
+  const parts: ReadonlyMap<string, Tensor>[] = [];
+  for (let first = 0; first < count; first += size) {
+    const part = Math.min(size, count - first);
+    parts.push(await decoder.run(new Map([...feeds].map(([name, tensor]) => [name, slice(tensor, 0, first, part)]))));
+  }
+  const together = (name: string) =>
+    concat(
+      parts.map((part) => part.get(name)!),
+      0,
+    );
+  return new Map([...parts[0]!.keys()].map((name) => [name, together(name)]));
 }

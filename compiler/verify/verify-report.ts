@@ -3,6 +3,8 @@ export interface VerifyDocument {
   readonly version: 1;
   readonly ok: boolean;
   readonly outputs: readonly OutputReport[];
+  /** With engines: what ran them, how often, and in which profiles. */
+  readonly executedBy?: string;
 }
 
 /** How one output of the package compares, over everything that was run. */
