@@ -147,7 +147,7 @@ const bounds = z
       .describe(
         '(loops · pass + head) / (meanExit · (pass + headOfStep)): the same with the heads that each has to run.',
       ),
-    reached: z.number().describe('Depth-wise over full depth, measured in the steady state.'),
+    reached: z.number().describe('Depth-wise over full depth, all tokens of the steady state together.'),
     shareOfGain: z.number(),
     shareOfGainWithHeads: z.number(),
     shareOfGainWithHeadsEnds: ends.optional().describe('The share, with heads as fast and as slow as they may be.'),

@@ -13,8 +13,6 @@ export interface BoundOptions {
   readonly fullDepth: SteadyState;
   readonly depthWise: SteadyState;
   readonly times: StepTimes;
-  /** Depth-wise over full depth, as measured. */
-  readonly reached: number;
 }
 
 /**
@@ -25,10 +23,13 @@ export interface BoundOptions {
  * head for n rows, both measured in the same run at the same rows, nobody can gain more than
  * (R·P + H(M)) / (E·(P + H(M/E))) by leaving early. Where heads cost nothing this is R/E.
  *
+ * E is the mean of all tokens of the run, and what was reached is the rate of all of them, too: tokens of one round
+ * leave earlier than those of another, and a ratio of single rounds would be held against the wrong exits.
+ *
  * A head is little beside a pass, and known less well: the bound is given for both ends of its interval, too. Heads that
  * are taken to be slow make a low bound, of which any batching reaches a large share.
  */
-export function boundsOf({ loops, maxRows, fullDepth, depthWise, times, reached }: BoundOptions): Bounds {
+export function boundsOf({ loops, maxRows, fullDepth, depthWise, times }: BoundOptions): Bounds {
   const { meanExit, headsPerStep } = depthWise;
   const withHeads = (points: readonly TimePoint[]) => {
     const head = timeAt(points, maxRows);
@@ -43,6 +44,7 @@ export function boundsOf({ loops, maxRows, fullDepth, depthWise, times, reached 
     return { low: Math.min(...all), high: Math.max(...all) };
   };
   const gain = loops / meanExit;
+  const reached = rate(depthWise) / rate(fullDepth);
   const withoutHost = runPerToken(fullDepth) / runPerToken(depthWise);
   const host = withoutHost - reached;
   // A step with fewer rows takes nearly as long: what the missing rows would have made is what they cost.
@@ -75,6 +77,10 @@ export function boundsOf({ loops, maxRows, fullDepth, depthWise, times, reached 
       padding: Math.max(0, times.pass - times.evenPast),
     },
   };
+}
+
+function rate({ tokens, milliseconds }: SteadyState): number {
+  return tokens / milliseconds;
 }
 
 /** Milliseconds inside ONNX Runtime that a token took. */

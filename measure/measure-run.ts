@@ -10,7 +10,7 @@ import { doubtsOf } from './doubts.ts';
 import { fullDepthSamples } from './full-depth-samples.ts';
 import { type PageShare, sharePages } from './page-share.ts';
 import { type ProbeSamples, probeStep } from './probe.ts';
-import { meanOf, medianOf, spreadOf, sumOf } from './statistics.ts';
+import { meanOf, spreadOf, sumOf } from './statistics.ts';
 import { type SteadyState, steadyState, steadySteps } from './steady-state.ts';
 import { stepTimes } from './step-times.ts';
 import { type Round, takeTurns } from './take-turns.ts';
@@ -175,8 +175,7 @@ function describeRun(options: MeasureOptions, { plans, contestants, rounds, prob
     const place = contestants.findIndex((each) => each.kind === kind);
     const [fullDepth, depthWise] = [states[0], states[place]] as (SteadyState | undefined)[];
     if (times === undefined || fullDepth === undefined || depthWise === undefined) return undefined;
-    const reached = medianOf(rates[place]!.map((rate, i) => rate / rates[0]![i]!));
-    return boundsOf({ loops, maxRows: core.maxRows, fullDepth, depthWise, times, reached });
+    return boundsOf({ loops, maxRows: core.maxRows, fullDepth, depthWise, times });
   };
   const bounds = boundsFor('depth-wise');
   const boundsByThreshold = boundsFor('depth-wise-threshold');

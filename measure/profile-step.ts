@@ -70,8 +70,11 @@ export function doublings(least: number, most: number): readonly number[] {
   return [...counts, most];
 }
 
-/** Rows at all depths, with pages that no other row has while there are enough. */
-function decodingRows(model: StepModel, context: number, count: number, heads: number): readonly StepRow[] {
+/**
+ * Rows at all depths, with pages that no other row has while there are enough.
+ * @param heads how many of them ask for one
+ */
+export function decodingRows(model: StepModel, context: number, count: number, heads: number): readonly StepRow[] {
   const { pageSize, loops, hiddenSize, dtype } = model.shape;
   const width = Math.ceil(context / pageSize);
   const pages = (row: number, of: number) =>

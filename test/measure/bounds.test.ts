@@ -48,8 +48,8 @@ describe('boundsOf', () => {
       fullDepth: steadyState(loops2)!,
       depthWise,
       times,
-      reached: 22 / 8 / (34 / 16),
     });
+    expect(bounds.reached).toBeCloseTo(22 / 8 / (34 / 16));
     expect(bounds.gain).toBeCloseTo(2 / 1.5);
     // Heads of 4, 6 and 6 rows take 1, 1.5 and 1.5 ms.
     expect(bounds.headOfStep).toBeCloseTo(4 / 3);
@@ -62,8 +62,9 @@ describe('boundsOf', () => {
   test('what is reached and all losses add up to the gain', () => {
     const fullDepth = steadyState([step(10, 0.5, []), step(12, 0.5, Array(8).fill(2))])!;
     const depthWise = steadyState([step(11, 1, [1, 1, 2], 6), step(12, 1, [1, 1, 1, 2], 6)])!;
-    const reached = 1.21;
-    const bounds = boundsOf({ loops: 2, maxRows: 8, fullDepth, depthWise, times, reached });
+    const bounds = boundsOf({ loops: 2, maxRows: 8, fullDepth, depthWise, times });
+    const { reached } = bounds;
+    expect(reached).toBeCloseTo(23 / 8 / (25 / 7));
     const lost = bounds.losses.reduce((sum, { gain }) => sum + gain, 0);
     expect(lost + reached).toBeCloseTo(bounds.gain);
     const of = (what: string) => bounds.losses.find((loss) => loss.what === what)!.gain;
@@ -76,23 +77,25 @@ describe('boundsOf', () => {
     const depthWise = steadyState([step(11, 0, [1, 1, 1, 1])])!;
     const scaled = (by: number) => heads.map(({ count, milliseconds }) => ({ count, milliseconds: milliseconds * by }));
     const headEnds = { low: scaled(0.5), high: scaled(3) };
-    const options = { loops: 2, maxRows: 8, fullDepth: state, depthWise, reached: 1.5 };
+    const options = { loops: 2, maxRows: 8, fullDepth: state, depthWise };
+    const reached = 22 / 8 / (11 / 4);
+    expect(reached).toBe(1);
     const bounds = boundsOf({ ...options, times: { ...times, headEnds } });
     expect(bounds.headEnds).toEqual({ low: 1, high: 6 });
     expect(bounds.headOfStepEnds).toEqual({ low: 0.5, high: 3 });
     // Fast heads allow more: (20 + 1) / 10.5 = 2; slow ones (20 + 6) / 13 = 2 as well, between them more or less.
-    expect(bounds.shareOfGainWithHeadsEnds!.low).toBeCloseTo(1.5 / 2);
-    expect(bounds.shareOfGainWithHeadsEnds!.high).toBeCloseTo(1.5 / 2);
+    expect(bounds.shareOfGainWithHeadsEnds!.low).toBeCloseTo(reached / 2);
+    expect(bounds.shareOfGainWithHeadsEnds!.high).toBeCloseTo(reached / 2);
     const one = heads.map(({ count }) => ({ count, milliseconds: 1 }));
     const flat = boundsOf({ ...options, times: { ...times, heads: one, headEnds: { low: one, high: scaled(3) } } });
-    expect(flat.shareOfGainWithHeads).toBeCloseTo(1.5 / (21 / 11));
-    expect(flat.shareOfGainWithHeadsEnds!.low).toBeCloseTo(1.5 / 2);
+    expect(flat.shareOfGainWithHeads).toBeCloseTo(reached / (21 / 11));
+    expect(flat.shareOfGainWithHeadsEnds!.low).toBeCloseTo(reached / 2);
     expect(flat.shareOfGainWithHeadsEnds!.high).toBeCloseTo(flat.shareOfGainWithHeads);
   });
 
   test('attention and padding are what a pass takes more', () => {
     const state = steadyState(loops2)!;
-    const { parts } = boundsOf({ loops: 2, maxRows: 8, fullDepth: state, depthWise: state, times, reached: 1 });
+    const { parts } = boundsOf({ loops: 2, maxRows: 8, fullDepth: state, depthWise: state, times });
     expect(parts).toEqual({ attention: 1.5, padding: 0.5 });
   });
 });
