@@ -1,5 +1,6 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
+import { tensorrtProblems } from './tensorrt/option-problems.ts';
 
 const choices = {
   target: ['onnx', 'tensorrt', 'triton'],
@@ -57,7 +58,7 @@ export function contradictions(options: CompileOptions, form: Form): readonly Di
       `Give ${groupCounts}.`,
     );
   }
-  return wrong;
+  return [...wrong, ...tensorrtProblems(options, form)];
 }
 
 /** What a page may have; see {@link isPageSize}. */
