@@ -1,5 +1,6 @@
 import { failure, type Result, success } from '../../files/diagnostics.ts';
 import { type PackageManifest, propagateGraphName } from '../../files/manifest.ts';
+import { propagateGraph } from '../../files/package.ts';
 import { concat, slice } from '../../ir/interpret/movement.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import type { SourceModel } from '../read/source-model.ts';
@@ -28,10 +29,11 @@ export interface VerifyPropagateOptions {
  */
 export async function verifyPropagate(options: VerifyPropagateOptions): Promise<Result<void>> {
   const { open, manifest, model, tally, onRun, roundoff } = options;
-  const graph = manifest.graphs[propagateGraphName];
-  if (graph === undefined) return success(undefined);
+  const file = propagateGraph(manifest);
+  const graph = file === undefined ? undefined : manifest.graphs[file];
+  if (file === undefined || graph === undefined) return success(undefined);
   onRun(propagateGraphName);
-  const opened = await open(propagateGraphName, graph.inputs);
+  const opened = await open(file, graph.inputs);
   if (!opened.ok) return failure(...opened.diagnostics);
   const { decoder } = opened.value;
   try {
