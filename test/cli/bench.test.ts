@@ -199,6 +199,9 @@ describe('bench', () => {
     expect(await code(step, '--quality', join(scratch, 'none.txt'))).toEqual({ exitCode: 1, code: 'no-tokenizer' });
     const html = join(scratch, 'none', 'bench.html');
     expect(await code(step, '--html', html)).toEqual({ exitCode: 1, code: 'bad-path' });
+    // By the time of one step, long before pages for 5120 sequences are there.
+    const large = ['--rows', '4096', '--rounds', '1', '--max-seconds', '1'];
+    expect(await code(step, ...large)).toEqual({ exitCode: 1, code: 'takes-too-long' });
     expect((await code(step, '--no-runs')).exitCode).toBe(2);
     expect((await code(step, '--rows', '0')).exitCode).toBe(2);
     expect((await code(step, '--rows', '4097')).exitCode).toBe(2);
