@@ -46,6 +46,17 @@ export interface OnnxModel {
   /** In the order in which they are written. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly graph: OnnxGraph;
+  /** Functions that a model of others brings along; rtc writes none. */
+  readonly functions?: readonly OnnxFunction[];
+}
+
+/** Nodes that stand for one operator; its calls are nodes of that name. */
+export interface OnnxFunction {
+  readonly name: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly nodes: readonly OnnxNode[];
 }
 
 export interface OnnxGraph {
@@ -78,7 +89,7 @@ export type OnnxAttribute =
   | { readonly kind: 'strings'; readonly value: readonly string[] }
   | { readonly kind: 'tensor'; readonly value: OnnxTensor }
   | { readonly kind: 'graph'; readonly value: OnnxGraph }
-  /** Something rtc never writes (sparse tensors, type protos, several graphs), met in a model of others. */
+  /** Something rtc never writes (sparse tensors, type protos, several graphs, what a call is given), met in a model of others. */
   | { readonly kind: 'other' };
 
 export interface OnnxTensor {
@@ -92,7 +103,14 @@ export type OnnxTensorData =
   /** Little-endian, in C order; two 4-bit elements share a byte, the first in the low half. */
   | { readonly kind: 'inline'; readonly bytes: Uint8Array }
   /** `length` bytes from `offset` of a file beside the model. */
-  | { readonly kind: 'external'; readonly location: string; readonly offset: number; readonly length: number };
+  | {
+      readonly kind: 'external';
+      readonly location: string;
+      readonly offset: number;
+      readonly length: number;
+      /** What a model of others says besides. */
+      readonly otherKeys?: readonly string[];
+    };
 
 export interface OnnxValueInfo {
   readonly name: string;

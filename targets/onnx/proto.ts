@@ -5,6 +5,7 @@ import {
   elementTypes,
   type OnnxAttribute,
   type OnnxElementType,
+  type OnnxFunction,
   type OnnxGraph,
   type OnnxModel,
   type OnnxNode,
@@ -159,6 +160,17 @@ function modelFromProto(proto: onnxProto.onnx.IModelProto, graph: onnxProto.onnx
     docString: proto.docString ?? '',
     metadata: stringMap(proto.metadataProps),
     graph: graphFromProto(graph),
+    ...(proto.functions?.length && { functions: proto.functions.map(functionFromProto) }),
+  };
+}
+
+function functionFromProto(proto: onnxProto.onnx.IFunctionProto): OnnxFunction {
+  return {
+    name: proto.name ?? '',
+    domain: proto.domain ?? '',
+    inputs: proto.input ?? [],
+    outputs: proto.output ?? [],
+    nodes: (proto.node ?? []).map(nodeFromProto),
   };
 }
 
@@ -187,6 +199,8 @@ function nodeFromProto(proto: onnxProto.onnx.INodeProto): OnnxNode {
 
 function attributeFromProto(proto: onnxProto.onnx.IAttributeProto): OnnxAttribute {
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  // The call of the function says what it is.
+  if (proto.refAttrName) return { kind: 'other' };
   switch (proto.type) {
     case AttributeType.INT:
       return { kind: 'int', value: toNumber(proto.i) };
@@ -221,13 +235,15 @@ function tensorFromProto(proto: onnxProto.onnx.ITensorProto): OnnxTensor {
 
 function tensorDataFromProto(proto: onnxProto.onnx.ITensorProto, elementType: OnnxElementType): OnnxTensorData {
   if (proto.dataLocation === onnx.TensorProto.DataLocation.EXTERNAL) {
-    const { location = '', offset = '0', length } = stringMap(proto.externalData);
+    const { location = '', offset = '0', length, ...others } = stringMap(proto.externalData);
+    const otherKeys = Object.keys(others);
     // The length may be left out; the tensor's own size says it then.
     return {
       kind: 'external',
       location,
       offset: Number(offset),
       length: length === undefined ? denseLength(proto, elementType) : Number(length),
+      ...(otherKeys.length > 0 && { otherKeys }),
     };
   }
   return { kind: 'inline', bytes: inlineTensorBytes(proto, elementType) };
