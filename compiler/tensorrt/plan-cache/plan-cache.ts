@@ -11,7 +11,7 @@ import { flush } from '../../package/write-generated.ts';
 import { cacheLayout, partsName, planName, stagedPrefix, stampName } from './cache-layout.ts';
 import { type ContentHashes, contentHashes } from './content-hashes.ts';
 import { type PlanParts, planKey } from './plan-parts.ts';
-import { damagedEntry, readEntry, stampProblem } from './read-entry.ts';
+import { damagedEntry, readEntry, stampProblem, whileItStays } from './read-entry.ts';
 
 /** Engines of earlier builds, by what they were built from. Never a reason for a build to fail. */
 export interface PlanCache {
@@ -54,28 +54,32 @@ export function planCache(dir: string): PlanCache {
     take: async (parts, to, signal) => {
       const key = planKey(parts);
       const folder = join(plans, key);
-      const read = await readEntry(folder, key);
-      if (read === undefined) return { stamp: undefined, diagnostics: [] };
-      const setAside = async (problem: Diagnostic): Promise<Taken> => ({
-        stamp: undefined,
-        diagnostics: [{ ...problem, hint: await moveAway(folder, damaged, key) }],
-      });
-      if (!read.ok) return setAside(read.diagnostics[0]!);
-      const { stamp } = read.value;
-      const taken = await takeFile(join(folder, planName), to, signal);
-      if (!taken.ok) {
-        // Gone meanwhile: as if it had never been there.
-        if (!(await isThere(folder))) return { stamp: undefined, diagnostics: [] };
-        return { stamp: undefined, diagnostics: taken.diagnostics.map((problem) => unusable(dir, problem)) };
-      }
-      if (taken.value !== stamp.sha256) {
+      const none: Taken = { stamp: undefined, diagnostics: [] };
+      const looked = await whileItStays<Result<Taken>>(folder, async () => {
+        const read = await readEntry(folder, key);
+        if (read === undefined) return { value: success(none), sure: true };
+        if (!read.ok) return { value: read, sure: true };
+        const { stamp } = read.value;
+        const taken = await takeFile(join(folder, planName), to, signal);
+        if (!taken.ok) {
+          const diagnostics = taken.diagnostics.map((problem) => unusable(dir, problem));
+          return { value: success({ stamp: undefined, diagnostics }), sure: false };
+        }
+        if (taken.value === stamp.sha256) return { value: success({ stamp, diagnostics: [] }), sure: true };
         await rm(to, { force: true });
-        return setAside(damagedEntry(folder, 'its bytes are not those that were kept'));
+        return { value: failure(damagedEntry(folder, 'its bytes are not those that were kept')), sure: false };
+      });
+      if (looked === undefined) return none;
+      if (!looked.ok) {
+        const hint = await moveAway(folder, damaged, key);
+        return { stamp: undefined, diagnostics: looked.diagnostics.map((problem) => ({ ...problem, hint })) };
       }
-      // What was used last goes last when the cache is pruned.
-      const now = new Date();
-      await utimes(join(folder, stampName), now, now).catch(() => {});
-      return { stamp, diagnostics: [] };
+      if (looked.value.stamp !== undefined) {
+        // What was used last goes last when the cache is pruned.
+        const now = new Date();
+        await utimes(join(folder, stampName), now, now).catch(() => {});
+      }
+      return looked.value;
     },
     store: async (parts, { plan, stamp }, signal) => {
       const mismatch = stampProblem(stamp, parts);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failure, type Result, success } from '../../../files/diagnostics.ts';
@@ -74,8 +75,7 @@ export async function pruneCache(
 
 /** Takes the name away first: nobody finds half an entry. */
 async function removeEntry(plans: string, key: string): Promise<void> {
-  const aside = join(plans, `${stagedPrefix}${key.slice(0, 12)}`);
-  await rm(aside, { recursive: true, force: true });
+  const aside = join(plans, `${stagedPrefix}${randomBytes(6).toString('hex')}`);
   try {
     await rename(join(plans, key), aside);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { z } from 'zod';
 import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
 import { readJson } from '../../../files/json.ts';
@@ -20,17 +21,52 @@ const jsonLimits = { maxBytes: 2 ** 22, maxDepth: 16 };
 /**
  * Reads what an entry says of itself, and checks everything short of the engine's bytes: the parts have to be those of
  * the key, the stamp has to say the same as the parts, and the engine has to have the stamp's size. Undefined: there is
- * none, or it went away meanwhile. A failure is an entry that is damaged, with one diagnostic that says how.
+ * none, or none that stays long enough to be read. A failure is an entry that is damaged, with one diagnostic that says
+ * how.
  */
 export async function readEntry(folder: string, key: string): Promise<Result<CacheEntry> | undefined> {
+  return whileItStays(folder, async () => {
+    const read = await readOnce(folder, key);
+    return { value: read, sure: read.ok };
+  });
+}
+
+/**
+ * Looks at an entry until what is seen is `sure`, or until the same entry gives it twice: what looks like damage may be
+ * one entry going and another one coming. There is a moment between, as a file system's clock does not tell apart what
+ * happens in the same few milliseconds. Undefined: there is no entry, or none that stays.
+ */
+export async function whileItStays<T>(
+  folder: string,
+  look: () => Promise<{ readonly value: T; readonly sure: boolean }>,
+): Promise<T | undefined> {
+  let doubted: string | undefined;
+  for (let attempt = 0; attempt < 16; attempt++) {
+    const before = await entryIdentity(folder);
+    if (before === undefined) return undefined;
+    const { value, sure } = await look();
+    if (sure) return value;
+    const stayed = (await entryIdentity(folder)) === before;
+    if (stayed && doubted === before) return value;
+    doubted = stayed ? before : undefined;
+    if (stayed) await setTimeout(20);
+  }
+  return undefined;
+}
+
+/** Tells an entry from the next one with its name; undefined: there is none. */
+async function entryIdentity(folder: string): Promise<string | undefined> {
+  return stat(folder, { bigint: true }).then(
+    ({ ino, ctimeNs, birthtimeNs }) => [ino, ctimeNs, birthtimeNs].join(':'),
+    () => undefined,
+  );
+}
+
+async function readOnce(folder: string, key: string): Promise<Result<CacheEntry>> {
   const damage = (how: string) => failure(damagedEntry(folder, how));
-  const found = await stat(folder).catch(() => undefined);
-  if (found === undefined) return undefined;
   const parts = await readChecked(join(folder, partsName), planPartsSchema);
   const stamp = await readChecked(join(folder, stampName), planStampSchema);
   const plan = await stat(join(folder, planName)).catch(() => undefined);
-  // Told from damage, since another process may be clearing away what this one looks at.
-  if ((await stat(folder).catch(() => undefined)) === undefined) return undefined;
   if (parts === undefined) return damage(`its ${partsName} cannot be read`);
   if (planKey(parts) !== key) return damage(`its ${partsName} says what another entry is made of`);
   if (stamp === undefined) return damage(`its ${stampName} cannot be read`);

@@ -212,9 +212,9 @@ test('processes that store, take and clear away the same engines at once see who
     const cache = planCache(room + '/cache');
     const told = [];
     let hits = 0;
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 100; i++) {
       told.push(...(await cache.store(parts, { plan: room + '/' + name + '.plan', stamp })));
-      if (i % 5 === 4 && name === 'a') await pruneCache(room + '/cache', { keepBytes: 1 });
+      if (i % 3 === 2 && name !== 'a') await pruneCache(room + '/cache', { keepBytes: 1 });
       const to = room + '/' + name + '.taken';
       const taken = await cache.take(parts, to);
       told.push(...taken.diagnostics);
@@ -226,7 +226,7 @@ test('processes that store, take and clear away the same engines at once see who
     console.log(JSON.stringify({ told, hits }));`;
   const built = await exampleEngine(room, parts, randomBytes(200_000));
   await writeFile(place('built.json'), JSON.stringify({ parts, stamp: built.stamp }));
-  const names = ['a', 'b', 'c'];
+  const names = ['a', 'b', 'c', 'd'];
   for (const name of names) await link(built.plan, place(`${name}.plan`));
   const ended = await Promise.all(
     names.map((name) => execa(process.execPath, ['--input-type=module', '-e', work, room, name])),

@@ -33,6 +33,7 @@ beforeEach(async () => {
   await writeFile(join(dir, 'hashes.json'), '{}');
   await writeFile(join(dir, 'of-the-user.txt'), 'mine');
   await mkdir(join(dir, 'plans/of-the-user'));
+  await utimes(join(dir, 'plans/of-the-user'), 1000, 1000);
 });
 
 const left = async () => (await readdir(join(dir, 'plans'))).filter((name) => name !== 'of-the-user').sort();
