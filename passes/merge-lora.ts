@@ -4,6 +4,7 @@ import { type DepthUpdate, findDepthUpdates } from './merge-lora/depth-updates.t
 import { loraRewrite } from './merge-lora/rewrite.ts';
 import { findUpdates, type LoraUpdate } from './merge-lora/updates.ts';
 import type { PassContext, StablePass } from './pass.ts';
+import type { Precision } from './set-precision.ts';
 
 /** How LoRA updates become plain products; see {@link mergeLora}. */
 export type LoraStrategy = 'bake' | 'keep' | 'concatenate' | 'gather';
@@ -11,6 +12,8 @@ export type LoraStrategy = 'bake' | 'keep' | 'concatenate' | 'gather';
 export interface MergeLoraOptions {
   /** `auto` takes what costs least by a model that prints its numbers, and never makes the package grow. */
   readonly strategy: LoraStrategy | 'auto';
+  /** What products will be computed in; by default f32. */
+  readonly compute?: Precision;
 }
 
 /**
@@ -24,7 +27,8 @@ export interface MergeLoraOptions {
  * - `keep`: `linear(x, W) + linear(s·linear(x, A), B)`. A scale that is a power of two multiplies A before the graph
  *   runs, which is exact; any other multiplies the product with A, which is only as wide as the rank. By depth: A and B
  *   are those of all depths side by side, without the zeros that stacking filled up, and the product with A is
- *   multiplied by the scale in the columns of the row's depth and by 0 in the others.
+ *   multiplied by the scale in the columns of the row's depth and by 0 in the others. In f16, where a column of another
+ *   depth may overflow and 0 times infinity is no number, it is replaced by 0 there.
  * - `concatenate`: as `keep`, but updates that share x (q, k, v; gate, up) share one product with all their A's.
  * - `gather`: updates by depth stay, for take-apart to look up the factors of every row; others are kept.
  * Invariants: no weight of the checkpoint is copied or changed but by `bake`; W is not touched by the others.
@@ -32,10 +36,10 @@ export interface MergeLoraOptions {
  * Edge cases: updates of rank 0 stay, for fold-constants to drop. Updates that are not added to a product, or whose
  * factors are computed, are kept; by depth, they stay as with `gather`.
  */
-export function mergeLora({ strategy }: MergeLoraOptions): StablePass {
+export function mergeLora({ strategy, compute = 'f32' }: MergeLoraOptions): StablePass {
   return {
     name: 'merge-lora',
-    options: { strategy },
+    options: { strategy, ...(compute === 'f32' ? {} : { compute }) },
     numerics: 'reassociates',
     changesInterface: false,
     run<S extends Stage>(graph: Graph<S>, { note, fact }: PassContext): Graph<S> {
@@ -53,7 +57,7 @@ export function mergeLora({ strategy }: MergeLoraOptions): StablePass {
       note(`${choice.strategy}: ${choice.why}`);
       fact?.('strategy', choice.strategy);
 
-      const rewrite = loraRewrite(graph);
+      const rewrite = loraRewrite(graph, compute);
       if (choice.strategy === 'concatenate') groups.forEach(rewrite.concatenate);
       else if (choice.strategy !== 'bake') updates.forEach(rewrite.keep);
       else {

@@ -83,7 +83,7 @@ export function depthBatchedPipeline(
 
 /** What every form ends with. */
 function finish(graph: Graph<'unrolled'> | Graph<'folded'>, options: PipelineOptions, run: RunPass): Graph<'lowered'> {
-  const merged = run(mergeLora({ strategy: options.lora }), cleanUp(graph, run));
+  const merged = run(mergeLora({ strategy: options.lora, compute: options.precision }), cleanUp(graph, run));
   // Behind mergeLora, which bakes in f32; before norms and softmax fall apart, which have to know their types.
   const typed = run(setPrecision({ compute: options.precision }), merged);
   // Fused before the parts are taken apart for good.

@@ -77,9 +77,10 @@ const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | un
     const kind = oneOf(confidence, ['top1', 'margin', 'entropy']);
     return mode === 'in-loop' && kind ? anyPass(insertExitHeads({ mode, after, confidence: kind })) : undefined;
   },
-  'merge-lora': ({ strategy }) => {
+  'merge-lora': ({ strategy, compute = 'f32' }) => {
     const known = oneOf(strategy, ['auto', 'bake', 'keep', 'concatenate', 'gather']);
-    return known && anyPass(mergeLora({ strategy: known }));
+    const type = oneOf(compute, ['f32', 'f16', 'bf16']);
+    return known && type && anyPass(mergeLora({ strategy: known, compute: type }));
   },
   'set-precision': ({ compute }) => {
     const known = oneOf(compute, ['f32', 'f16', 'bf16']);

@@ -1,9 +1,11 @@
 import { type Dim, multiplyDims } from '../../ir/dims.ts';
+import type { DType } from '../../ir/dtype.ts';
 import type { Op, Value } from '../../ir/graph.ts';
 import { sameDims } from '../../ir/tensor-type.ts';
 import { type WeightExpr, weightType } from '../../ir/weights.ts';
 import type { Additions } from '../additions.ts';
 import { sharedScope } from '../cse.ts';
+import type { Precision } from '../set-precision.ts';
 import type { DepthUpdate } from './depth-updates.ts';
 
 /**
@@ -12,7 +14,11 @@ import type { DepthUpdate } from './depth-updates.ts';
  * not of the row's depth adds zeros, which change no bit.
  * @returns what takes the place of each update's operation
  */
-export function joinDepths(add: Additions, updates: readonly DepthUpdate[]): ReadonlyMap<Op, readonly Op[]> {
+export function joinDepths(
+  add: Additions,
+  updates: readonly DepthUpdate[],
+  compute: Precision,
+): ReadonlyMap<Op, readonly Op[]> {
   const { x, depth } = updates[0]!;
   const scope = updates.map(({ op }) => op.scope).reduce(sharedScope);
   const ops: Op[] = [];
@@ -28,7 +34,8 @@ export function joinDepths(add: Additions, updates: readonly DepthUpdate[]): Rea
     ),
   );
   const inner = push(add.op('linear', [x, a], {}, scope, 'lora.joined'));
-  const own = push(add.op('mul', [inner, depthMask(add, push, updates, inner, depth, scope)], {}, scope, 'lora.own'));
+  // In f16 a column of another depth may be infinite, which times 0 is no number.
+  const own = (compute === 'f16' ? chosenByDepth : scaledByDepth)(add, push, updates, inner, depth, scope);
   const ranks = updates.map(({ depths }) => depths.reduce((sum, { rank }) => sum + rank, 0));
   const names = updates.map(({ op }) => `${op.results[0]!.name}.a`);
   const pieces = updates.length === 1 ? [own] : splitLast(add, own, ranks, scope, names, ops);
@@ -47,8 +54,15 @@ export function joinDepths(add: Additions, updates: readonly DepthUpdate[]): Rea
   );
 }
 
-/** For every token the scale of its row's depth in the columns of that depth, 0 in the others: as large as `inner`. */
-function depthMask(
+/** What the columns of `inner` are of, in order. */
+function columnsOf(updates: readonly DepthUpdate[]): readonly { readonly d: number; readonly scale: number }[] {
+  return updates.flatMap(({ depths }) =>
+    depths.flatMap(({ rank, scale }, d) => new Array(rank).fill({ d, scale }) as { d: number; scale: number }[]),
+  );
+}
+
+/** `inner` times the scale where a column is of its token's depth, 0 elsewhere, whatever is there. */
+function chosenByDepth(
   add: Additions,
   push: (op: Op) => Value,
   updates: readonly DepthUpdate[],
@@ -56,9 +70,51 @@ function depthMask(
   depth: Value,
   scope: string,
 ): Value {
-  const columns = updates.flatMap(({ depths }) =>
-    depths.flatMap(({ rank, scale }, d) => new Array(rank).fill({ d, scale }) as { d: number; scale: number }[]),
+  const columns = columnsOf(updates);
+  const { dtype, dims } = inner.type;
+  const vector = (type: DType, values: readonly number[], name: string) =>
+    push(add.op('constant', [], { dtype: type, dims: [columns.length], values }, scope, name));
+  const scaled = columns.every(({ scale }) => scale === 1)
+    ? inner
+    : push(
+        add.op(
+          'mul',
+          [
+            inner,
+            vector(
+              dtype,
+              columns.map(({ scale }) => scale),
+              'lora.scales',
+            ),
+          ],
+          {},
+          scope,
+          'lora.scaled',
+        ),
+      );
+  const tokens = tokenDepths(add, push, depth, dims.slice(0, -1), scope);
+  const tall = push(add.op('reshape', [tokens], { dims: [...tokens.type.dims, 1] }, scope, 'lora.depth'));
+  const depths = vector(
+    'i64',
+    columns.map(({ d }) => d),
+    'lora.depths',
   );
+  const equal = push(add.op('equal', [tall, depths], {}, scope, 'lora.mask'));
+  const mask = sameDims(equal.type.dims, dims) ? equal : push(add.op('reshape', [equal], { dims }, scope, 'lora.mask'));
+  const zero = push(add.op('constant', [], { dtype, dims: [], values: [0] }, scope, 'lora.nothing'));
+  return push(add.op('where', [mask, scaled, zero], {}, scope, 'lora.own'));
+}
+
+/** `inner` times the scale of its token's depth in the columns of that depth, times 0 in the others. */
+function scaledByDepth(
+  add: Additions,
+  push: (op: Op) => Value,
+  updates: readonly DepthUpdate[],
+  inner: Value,
+  depth: Value,
+  scope: string,
+): Value {
+  const columns = columnsOf(updates);
   const loops = updates[0]!.depths.length;
   const values = Array.from({ length: loops }, (_, d) => columns.map((column) => (column.d === d ? column.scale : 0)));
   const { dtype, dims } = inner.type;
@@ -67,7 +123,8 @@ function depthMask(
   // Looked up for tokens right away, since products are of matrices with a row for each.
   const tokens = tokenDepths(add, push, depth, dims.slice(0, -1), scope);
   const mask = push(add.op('gather', [scales, tokens], { axis: 0 }, scope, 'lora.mask'));
-  return sameDims(mask.type.dims, dims) ? mask : push(add.op('reshape', [mask], { dims }, scope, 'lora.mask'));
+  const whole = sameDims(mask.type.dims, dims) ? mask : push(add.op('reshape', [mask], { dims }, scope, 'lora.mask'));
+  return push(add.op('mul', [inner, whole], {}, scope, 'lora.own'));
 }
 
 /** The depth of every token's row, one after the other: i64 [ROWS·TOKENS], the same for all updates. */

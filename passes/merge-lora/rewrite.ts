@@ -2,6 +2,7 @@ import type { Graph, LoopOp, Op, Value } from '../../ir/graph.ts';
 import type { WeightExpr } from '../../ir/weights.ts';
 import { type Additions, additions } from '../additions.ts';
 import { sharedScope } from '../cse.ts';
+import type { Precision } from '../set-precision.ts';
 import type { DepthUpdate } from './depth-updates.ts';
 import { joinDepths } from './join-depths.ts';
 import { scaling } from './scale.ts';
@@ -26,7 +27,8 @@ interface LoopAddition {
   readonly each: { readonly stacked: Value; readonly parameter: Value }[];
 }
 
-export function loraRewrite(graph: Graph): LoraRewrite {
+/** @param compute what products will be computed in */
+export function loraRewrite(graph: Graph, compute: Precision): LoraRewrite {
   const add = additions(graph);
   const replacements = new Map<Op, readonly Op[]>();
   const loops = new Map<LoopOp, LoopAddition>();
@@ -161,7 +163,7 @@ export function loraRewrite(graph: Graph): LoraRewrite {
     });
 
   const joinAllDepths = (updates: readonly DepthUpdate[]): void => {
-    for (const [op, ops] of joinDepths(add, updates)) replacements.set(op, ops);
+    for (const [op, ops] of joinDepths(add, updates, compute)) replacements.set(op, ops);
   };
 
   return {
