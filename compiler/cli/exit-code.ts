@@ -1,5 +1,9 @@
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { onnxRuntimeCodes } from '../../runtime/session.ts';
+import { trtexecCodes } from '../../targets/tensorrt/trtexec/trtexec-codes.ts';
+import { enginesMissingCodes } from '../tensorrt/engines-missing.ts';
+
+export { trtexecCodes };
 
 /** What the process says when it ends. */
 export const exitCodes = {
@@ -17,7 +21,7 @@ export const exitCodes = {
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-const outsideCodes: ReadonlySet<string> = new Set(onnxRuntimeCodes);
+const outsideCodes: ReadonlySet<string> = new Set([...onnxRuntimeCodes, ...trtexecCodes, ...enginesMissingCodes]);
 
 /** The exit code of a command that failed with these diagnostics. */
 export function exitCodeOf(diagnostics: readonly Diagnostic[]): ExitCode {
