@@ -1,0 +1,76 @@
+import type { TritonModelConfig } from './model-config.ts';
+
+/** How a model is served. */
+export interface ServingPolicy {
+  /** Rows of a step, and sequences in flight. */
+  readonly maxRows: number;
+  /** Positions of a sequence. */
+  readonly maxContext: number;
+  /** Prompt tokens of a row in one step. */
+  readonly prefillChunk: number;
+}
+
+/** What config.pbtxt follows from. */
+export interface DriverConfigFacts {
+  readonly name: string;
+  readonly policy: ServingPolicy;
+  /** Positions of a page. */
+  readonly pageSize: number;
+  /** Whether engines for a GPU are meant to run the graphs. */
+  readonly onGpu: boolean;
+}
+
+/** New tokens of a request that does not say how many. */
+const usualNewTokens = 64;
+
+/**
+ * The longest that a sequence may wait between two steps. Triton's default, a second, is shorter than a step with a
+ * long prompt on a large model, and a sequence that Triton takes for dead never answers.
+ */
+const idleMicroseconds = 120_000_000;
+
+/**
+ * config.pbtxt of the driver. As many sequences are in flight as a step has rows, with pages for all of them at their
+ * longest, so that nobody who was let in waits for memory.
+ */
+export function driverConfig({ name, policy, pageSize, onGpu }: DriverConfigFacts): TritonModelConfig {
+  const { maxRows, maxContext, prefillChunk } = policy;
+  const optional = (input: string, dataType: 'TYPE_INT64' | 'TYPE_FP32' | 'TYPE_BOOL') => {
+    return { name: input, dataType, dims: [1], optional: true } as const;
+  };
+  return {
+    name,
+    maxBatchSize: maxRows,
+    maxCandidates: maxRows,
+    idleMicroseconds,
+    kind: onGpu ? 'KIND_GPU' : 'KIND_CPU',
+    inputs: [
+      { name: 'input_ids', dataType: 'TYPE_INT64', dims: [-1], ragged: true },
+      optional('max_new_tokens', 'TYPE_INT64'),
+      optional('exit_threshold', 'TYPE_FP32'),
+      optional('temperature', 'TYPE_FP32'),
+      optional('seed', 'TYPE_INT64'),
+      optional('ignore_eos', 'TYPE_BOOL'),
+    ],
+    outputs: [
+      { name: 'token', dataType: 'TYPE_INT64', dims: [1] },
+      { name: 'exit_loop', dataType: 'TYPE_INT32', dims: [1] },
+    ],
+    parameters: {
+      engine: { value: 'auto', what: 'tensorrt, onnxruntime, or auto: TensorRT where plans lie beside the graphs' },
+      kv_policy: {
+        value: 'last-exited',
+        what: 'Keys and values of loops that a token skips: last-exited, propagate or complete',
+      },
+      max_rows: { value: String(maxRows), what: 'Rows of a step' },
+      prefill_chunk: { value: String(prefillChunk), what: 'Prompt tokens of a step' },
+      spans: {
+        value: String(maxRows * Math.ceil(maxContext / pageSize)),
+        what: `Memory: ${pageSize} positions each, at every depth. Requests wait while those of others are taken`,
+      },
+      max_new_tokens: { value: String(usualNewTokens), what: 'New tokens of a request that does not say how many' },
+      steps_per_execute: { value: '1', what: 'More: less of Triton between steps, and newcomers wait longer' },
+      threads: { value: '0', what: 'Threads of ONNX Runtime; 0: one for each core' },
+    },
+  };
+}

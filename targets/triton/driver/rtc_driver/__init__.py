@@ -1,0 +1,1 @@
+"""Depth-batched generation behind Triton: what model.py drives."""

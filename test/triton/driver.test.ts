@@ -1,0 +1,239 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import type { CompileOptions } from '../../compiler/compile-options.ts';
+import type { KvPolicy } from '../../runtime/depth-batched/core.ts';
+import type { GenerationRequest } from '../../runtime/depth-batched/request.ts';
+import { chooseToken } from '../../runtime/sampling.ts';
+import { compiled } from '../e2e/open-package.ts';
+import { randomStream } from '../support/random.ts';
+import { makeTinyModel, type TinyModelOptions } from '../support/tiny-model.ts';
+import { findPython } from './python.ts';
+import { type Generated, generated } from './reference.ts';
+import { type ClientRequest, runHarness, type Scenario } from './run-harness.ts';
+
+const examples = fileURLToPath(new URL('../../examples/', import.meta.url));
+const models = fileURLToPath(new URL('../models/', import.meta.url));
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'rtc-triton-'));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+
+const found = await findPython();
+
+/** The Python that runs the driver; a test without one says so and is skipped. */
+function pythonOr({ skip }: TestContext): string {
+  return 'path' in found ? found.path : skip(found.missing);
+}
+
+async function repository(model: string, name: string, options: Partial<CompileOptions> = {}): Promise<string> {
+  return compiled({ model, out: join(scratch, name), target: 'triton', pageSize: 16, ...options });
+}
+
+function tinyModel(name: string, options: Partial<TinyModelOptions>): string {
+  const folder = join(scratch, name);
+  makeTinyModel(folder, { vocabSize: 40, ...options });
+  return folder;
+}
+
+/** Requests that come when they come, the last of them once others have ended. */
+function drawRequests(
+  seed: number,
+  count: number,
+  {
+    vocabulary,
+    longest,
+    threshold,
+  }: { readonly vocabulary: number; readonly longest: number; readonly threshold: number },
+): readonly GenerationRequest[] {
+  const random = randomStream(String(seed));
+  const upTo = (most: number) => 1 + Math.floor(random() * most);
+  return Array.from({ length: count }, (_, i) => ({
+    prompt: Array.from({ length: upTo(longest) }, () => upTo(vocabulary - 1)),
+    maxNewTokens: upTo(24),
+    exit: { kind: 'threshold', threshold: i % 4 === 3 ? 1 : threshold },
+    ...(i % 3 === 2 && { sampling: { kind: 'sample', temperature: 0.8, seed: i } }),
+    ...(i % 2 === 0 && { ignoreEos: true }),
+  }));
+}
+
+/** The same as a client of Triton's says it: as parameters, or as inputs. */
+function asClient(
+  { prompt, maxNewTokens, exit, sampling, ignoreEos }: GenerationRequest,
+  arrives: number,
+): ClientRequest {
+  const threshold = exit?.kind === 'threshold' ? exit.threshold : 1;
+  const { temperature = 0, seed = 0 } = sampling?.kind === 'sample' ? sampling : {};
+  if (arrives % 2 === 0) {
+    const parameters = { max_new_tokens: maxNewTokens, exit_threshold: threshold, temperature, seed };
+    return { input_ids: prompt, arrives, parameters: { ...parameters, ignore_eos: ignoreEos ?? false } };
+  }
+  const inputs = {
+    max_new_tokens: ['int64', maxNewTokens],
+    exit_threshold: ['float32', threshold],
+    ...(sampling && { temperature: ['float64', temperature], seed: ['int64', seed] }),
+    ...(ignoreEos && { ignore_eos: ['bool', true] }),
+  } as const;
+  return { input_ids: prompt, arrives, inputs };
+}
+
+/** Eight slots, batches by chance, requests that trickle in. */
+function scenarioOf(requests: readonly GenerationRequest[], more: Partial<Scenario> = {}): Scenario {
+  const clients = requests.map((request, i) => asClient(request, Math.floor(i / 2) * 5 + (i % 2)));
+  const parameters = { max_rows: '6', prefill_chunk: '16', spans: '60', threads: '1', ...more.parameters };
+  return { requests: clients, seed: 7, max_candidate_sequences: 8, max_batch_size: 8, ...more, parameters };
+}
+
+function results(clients: readonly (Generated & { readonly error: string | null })[]): readonly Generated[] {
+  for (const { error } of clients) expect(error).toBeNull();
+  return clients.map(({ tokens, exits }) => ({ tokens, exits }));
+}
+
+/** A comparison that nothing could fail would be none: tokens leave at several depths. */
+function expectMixed(runs: readonly Generated[], loops: number): void {
+  const exits = new Set(runs.flatMap((run) => run.exits));
+  expect([...exits].sort()).toEqual(Array.from({ length: loops }, (_, i) => i + 1));
+}
+
+const policies = ['last-exited', 'propagate', 'complete'] as const satisfies readonly KvPolicy[];
+
+describe('the driver gives what the runtime gives', () => {
+  test('on the trained example, with all KV policies, in any company', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv');
+    const requests = drawRequests(1, 14, { vocabulary: 1024, longest: 40, threshold: 0.35 });
+    const served = await runHarness(python, folder, [
+      ...policies.map((kv_policy, seed) => scenarioOf(requests, { seed, parameters: { kv_policy } })),
+      scenarioOf(requests, { ragged: false, parameters: { steps_per_execute: '4', prefill_chunk: '16' } }),
+    ]);
+    for (const [i, policy] of [...policies, 'last-exited' as const].entries()) {
+      const expected = await generated(folder, requests, policy);
+      expectMixed(expected, 3);
+      expect(results(served[i]!.clients)).toEqual(expected);
+      expect(served[i]!.used_pages).toBe(0);
+      // Rows of several requests shared steps.
+      expect(served[i]!.rows / served[i]!.steps).toBeGreaterThan(1.5);
+    }
+  });
+
+  test('in 16 bits', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-f16', { precision: 'f16' });
+    const requests = drawRequests(2, 8, { vocabulary: 1024, longest: 20, threshold: 0.35 });
+    const [served] = await runHarness(python, folder, [scenarioOf(requests)]);
+    expect(results(served!.clients)).toEqual(await generated(folder, requests, 'last-exited'));
+  });
+
+  test('on a model with a prelude and a coda, without empty lists, too', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(models, 'llama-middle-cycle'), 'middle-cycle');
+    const requests = drawRequests(3, 10, { vocabulary: 256, longest: 30, threshold: 1 });
+    const scenarios = ([0, 1] as const).map((least) => scenarioOf(requests, { least }));
+    for (const { clients } of await runHarness(python, folder, scenarios)) {
+      expect(results(clients)).toEqual(await generated(folder, requests, 'last-exited'));
+    }
+  });
+
+  test.each([1, 3])('on a model with everything, in %i attention groups', async (attentionGroups) => {
+    if ('missing' in found) return;
+    const exits = { after: [1, 2], confidence: 'margin' } as const;
+    const model = tinyModel(`all-${attentionGroups}`, { prelude: 1, coda: 1, loops: 3, exits, ranks: [1, 2, 0] });
+    const folder = await repository(model, `all-${attentionGroups}-repository`, { attentionGroups });
+    const requests = drawRequests(4, 12, { vocabulary: 40, longest: 40, threshold: 0.02 });
+    const cases = policies.flatMap((kv_policy) => ([0, 1] as const).map((least) => ({ kv_policy, least })));
+    const served = await runHarness(
+      found.path,
+      folder,
+      cases.map(({ kv_policy, least }, seed) => scenarioOf(requests, { seed, least, parameters: { kv_policy } })),
+    );
+    for (const [i, { kv_policy }] of cases.entries()) {
+      const expected = await generated(folder, requests, kv_policy);
+      expectMixed(expected, 3);
+      expect(results(served[i]!.clients)).toEqual(expected);
+    }
+  });
+});
+
+describe('the driver as a server', () => {
+  test('requests that are cancelled give their pages back; requests without room wait', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-cancelled');
+    const requests = drawRequests(5, 16, { vocabulary: 1024, longest: 60, threshold: 0.35 });
+    const scenario = scenarioOf(requests, { parameters: { spans: '7' } });
+    const [served] = await runHarness(python, folder, [
+      { ...scenario, requests: scenario.requests.map((r, i) => (i % 3 === 1 ? { ...r, cancel_after: i % 5 } : r)) },
+    ]);
+    const expected = await generated(folder, requests, 'last-exited');
+    let cancelled = 0;
+    for (const [i, client] of served!.clients.entries()) {
+      const whole = expected[i]!;
+      if (client.cancelled) cancelled++;
+      const length = client.cancelled ? client.tokens.length : whole.tokens.length;
+      expect(client.tokens).toEqual(whole.tokens.slice(0, length));
+      expect(client.exits).toEqual(whole.exits.slice(0, length));
+    }
+    expect(cancelled).toBeGreaterThan(2);
+    // More requests than pages: 7 spans of 16 positions are less than two of the longest.
+    expect(served!.batches.length).toBeGreaterThan(100);
+    expect(served!.used_pages).toBe(0);
+  });
+
+  test('what cannot be served is refused, and harms nobody', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-refused');
+    const good: ClientRequest = { input_ids: [5, 6], parameters: { max_new_tokens: 3, exit_threshold: 1 } };
+    const bad: readonly (readonly [ClientRequest, string])[] = [
+      [{ input_ids: [] }, 'input_ids has no tokens'],
+      [{ input_ids: [1024] }, 'the token 1024'],
+      [{ input_ids: [-1] }, 'the token -1'],
+      [{ input_ids: [1], parameters: { max_new_tokens: 0 } }, 'max_new_tokens is 0'],
+      [{ input_ids: [1], parameters: { max_new_tokens: 513 } }, 'more than 512 positions'],
+      [{ input_ids: [1], parameters: { temperature: -1 } }, 'temperature is -1'],
+      [{ input_ids: [1], inputs: { exit_threshold: ['float32', Number.NaN] } }, 'exit_threshold is not a number'],
+    ];
+    const [served] = await runHarness(python, folder, [
+      {
+        ...scenarioOf([]),
+        requests: [good, ...bad.map(([request]) => request), good],
+      },
+    ]);
+    const { clients } = served!;
+    for (const [i, [, problem]] of bad.entries()) expect(clients[i + 1]!.error).toContain(problem);
+    expect(clients[0]!.tokens).toHaveLength(3);
+    expect(clients.at(-1)!.tokens).toEqual(clients[0]!.tokens);
+    expect(served!.used_pages).toBe(0);
+  });
+
+  test('a prompt of the greatest length; one that just does not fit into the pages', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-long');
+    const prompt = Array.from({ length: 64 }, (_, i) => i + 1);
+    const few = { parameters: { spans: '4', threads: '1' } };
+    const ask = (max_new_tokens: number): ClientRequest => ({ input_ids: prompt, parameters: { max_new_tokens } });
+    const [served] = await runHarness(python, folder, [{ ...scenarioOf([], few), ...{ requests: [ask(1), ask(2)] } }]);
+    expect(served!.clients[0]!.tokens).toHaveLength(1);
+    expect(served!.clients[1]!.error).toContain('more than 64 positions');
+  });
+});
+
+test('draws are those of the runtime, to the last bit', async (context) => {
+  const python = pythonOr(context);
+  const random = randomStream('draws');
+  const cases = Array.from({ length: 300 }, (_, i) => ({
+    logits: Array.from({ length: [1, 7, 256, 257, 1024][i % 5]! }, () => Math.fround(random() * 20 - 10)),
+    temperature: [0.1, 0.7, 1, 3][i % 4]!,
+    seed: i % 3 === 0 ? -i : i * 1_000_003,
+    step: i % 17,
+  }));
+  const { stdout } = await execa(python, [join(import.meta.dirname, 'draws.py')], { input: JSON.stringify(cases) });
+  const expected = cases.map(({ logits, temperature, seed, step }) =>
+    chooseToken(Float32Array.from(logits), { kind: 'sample', temperature, seed }, 0, step),
+  );
+  expect(new Set(expected).size).toBeGreaterThan(50);
+  expect(JSON.parse(stdout)).toEqual(expected);
+});
