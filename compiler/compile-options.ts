@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
 import type { Dialect } from '../targets/onnx/onnx-file.ts';
+import type { EngineReport } from './tensorrt/engine-report.ts';
 import type { TensorrtOptions } from './tensorrt/tensorrt-options.ts';
 
 export type Form = 'depth-batched' | 'loop' | 'unrolled';
@@ -34,6 +35,8 @@ export interface CompileOptions {
   readonly dialect?: Dialect;
   /** What the target `tensorrt` is asked for. */
   readonly tensorrt?: TensorrtOptions;
+  /** Environment in which outside tools are looked for and run; that of the process by default. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Folder to write; `./<name>-<form>` by default. An existing package there is replaced, anything else refused. */
   readonly out?: string;
   readonly precision?: Precision;
@@ -82,6 +85,8 @@ export interface CompileResult {
   readonly passes: readonly PassRecord[];
   /** The graph's text behind `stopAfter`. */
   readonly stopped: string | undefined;
+  /** What became of engines; undefined for targets without any, and with `stopAfter`. */
+  readonly engines: EngineReport | undefined;
 }
 
 export interface CompiledFile {

@@ -1,10 +1,11 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
 import { printGraph } from '../ir/print.ts';
 import type { LoraStrategy } from '../passes/merge-lora.ts';
 import type { PassRecord } from '../passes/run-passes.ts';
 import { generatedFile, lowerToOnnx } from '../targets/onnx/lower.ts';
 import type { OnnxFile } from '../targets/onnx/onnx-file.ts';
+import { formatVersion } from '../targets/tensorrt/versions.ts';
 import { bindingsName, generateBindings } from './bindings/generate-bindings.ts';
 import { type CompileOptions, type CompileResult, defaultForm, type Form, type Layout } from './compile-options.ts';
 import { contradictions } from './contradictions.ts';
@@ -14,6 +15,11 @@ import { checkPlace, interrupted } from './package/place-folder.ts';
 import { inputsOf, writePackage } from './package/write-package.ts';
 import { readModel } from './read/read-model.ts';
 import type { SourceModel } from './read/source-model.ts';
+import { timingCacheName } from './tensorrt/build-jobs.ts';
+import { chooseTensorrt, type TensorrtChoice } from './tensorrt/choose-tensorrt.ts';
+import { buildPackageEngines, planPackageEngines } from './tensorrt/package-engines.ts';
+import { stepPolicy } from './tensorrt/step-policy.ts';
+import { modelRepository } from './triton/write-repository.ts';
 import { rtcVersion } from './version.ts';
 
 export { BrokenPassError } from './lower-model.ts';
@@ -44,17 +50,40 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
     const refused = options.stopAfter === undefined ? await checkPlace(out, inputsOf(model)) : undefined;
     if (refused) return failure(refused);
 
-    const lowered = lowerModel(model, form, options);
+    const settled = options.target === 'tensorrt' ? await settle(model, form, out, options) : success({ options });
+    if (!settled.ok) return failure(...read.diagnostics, ...settled.diagnostics);
+    const lowered = lowerModel(model, form, settled.value.options);
     if (lowered.outcome === 'stopped') {
-      return success({ folder: undefined, files: [], passes: lowered.passes, stopped: printGraph(lowered.graph) });
+      return success({
+        folder: undefined,
+        files: [],
+        passes: lowered.passes,
+        stopped: printGraph(lowered.graph),
+        engines: undefined,
+      });
     }
     if (lowered.outcome === 'failed') return failure(...lowered.diagnostics);
     onProgress?.({ step: 'write' });
-    return withDiagnostics(await write(model, form, out, lowered, options), read.diagnostics);
+    const written = await write(model, form, out, lowered, settled.value);
+    return withDiagnostics(written, [...read.diagnostics, ...settled.diagnostics]);
   } catch (error) {
     if (signal?.aborted) return failure(interrupted(options.out ?? basename(options.model)));
     throw error;
   }
+}
+
+/** Options with nothing left to choose, and for TensorRT what was chosen. */
+interface Settled {
+  readonly options: CompileOptions;
+  readonly choice?: TensorrtChoice;
+}
+
+/** What TensorRT's version decides is decided before a pass runs. */
+async function settle(model: SourceModel, form: Form, out: string, options: CompileOptions): Promise<Result<Settled>> {
+  const chosen = await chooseTensorrt(model, form, out, options);
+  if (!chosen.ok) return chosen;
+  const tensorrt = { ...options.tensorrt, tensorrtVersion: formatVersion(chosen.value.version) };
+  return success({ options: { ...options, tensorrt }, choice: chosen.value }, chosen.diagnostics);
 }
 
 /** The lowered graphs as a package. */
@@ -63,9 +92,9 @@ async function write(
   form: Form,
   out: string,
   { graphs, passes }: Extract<LoweredModel, { outcome: 'done' }>,
-  options: CompileOptions,
+  { options, choice }: Settled,
 ): Promise<Result<CompileResult>> {
-  const { name: dialect, spec } = dialectFor(options);
+  const { name: dialect, spec, attention } = dialectFor(options);
   const compute = options.precision ?? 'f32';
   const strategy = model.lora && strategyOf(passes);
   const onnx: OnnxFile[] = [];
@@ -91,38 +120,52 @@ async function write(
       }),
     );
   }
+  const engines = choice && planPackageEngines(model, form, { graphs, onnx }, { options, choice, attention });
   const facts: PackageFacts = {
     rtc: rtcVersion(),
     form,
-    target: 'onnx',
+    target: options.target ?? 'onnx',
     dialect,
     precision: { compute, weights: options.writeWeights ? 'written' : 'checkpoint' },
     passes: passes.map(({ name, branch }) => (branch === undefined ? name : `${branch}-${name}`)),
     loraStrategy: strategy,
     graphs: graphs.map(({ graph }) => graph),
     ...(form === 'depth-batched' && { pages: pagesOf(options) }),
+    ...(engines && { tensorrt: engines.facts }),
   };
   const layout = options.layout ?? 'rtc';
+  const policy = options.target === 'triton' ? stepPolicy(model, form, options) : undefined;
+  if (policy?.ok === false) return policy;
+  const repository = policy && (await modelRepository({ model, facts, onnx, policy: policy.value }));
   const written = await writePackage({
     model,
     onnx,
     layout,
-    extra: options.bindings ? [await bindingsFile(model, facts, onnx, layout)] : [],
+    folder: repository?.folder,
+    extra: [
+      ...(repository?.files ?? []),
+      ...(options.bindings ? [await bindingsFile(model, facts, onnx, layout)] : []),
+      ...(engines ? [engines.script] : []),
+    ],
     facts,
     out,
     copyWeights: options.copyWeights,
     checksum: options.checksum,
+    ...(choice?.timingCache !== undefined && {
+      unlisted: [{ path: timingCacheName, from: resolve(choice.timingCache) }],
+    }),
     signal: options.signal,
     onProgress: options.onProgress,
   });
   if (!written.ok) return written;
   const { folder, manifest, sizes } = written.value;
-  const files = [...sizes].map(([path, bytes]) => ({
-    path,
-    bytes,
-    linked: manifest.files[path]?.origin === 'checkpoint',
-  }));
-  return success({ folder, files, passes, stopped: undefined }, written.diagnostics);
+  const built = engines && (await buildPackageEngines(out, manifest, engines, { options, choice }));
+  const all = [...sizes, ...(built?.sizes ?? [])];
+  const files = [...new Map(all)]
+    .map(([path, bytes]) => ({ path, bytes, linked: manifest.files[path]?.origin === 'checkpoint' }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+  const diagnostics = [...written.diagnostics, ...(built?.diagnostics ?? [])];
+  return success({ folder, files, passes, stopped: undefined, engines: built?.report }, diagnostics);
 }
 
 async function bindingsFile(

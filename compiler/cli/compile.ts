@@ -1,21 +1,21 @@
 import { writeFileSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { makeFolders } from '../../files/make-folders.ts';
-import { type CompileOptions, type CompileResult, defaultForm } from '../compile-options.ts';
+import { type CompileOptions, defaultForm } from '../compile-options.ts';
 import { groupCounts, isGroupCount, isPageSize, pageSizes } from '../contradictions.ts';
-import { formatBytes } from '../inspect/format-bytes.ts';
-import { formatTable } from '../inspect/table.ts';
 import type { CommandContext } from './command-context.ts';
-import { type ExitCode, exitCodes } from './exit-code.ts';
+import { type ExitCode, exitCodeOf } from './exit-code.ts';
 import { number, oneOf } from './option-values.ts';
+import { printCompiled, printCompiledJson } from './print-compiled.ts';
 import type { StartCommand } from './start-command.ts';
+import { addTensorrtFlags, type TensorrtFlags, takeTensorrtFlags } from './tensorrt-flags.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Flags as commander hands them over; `compile` has the same names. */
-type CompileFlags = Omit<CompileOptions, 'model'> & { readonly dumpPasses?: string };
+type CompileFlags = Omit<CompileOptions, 'model' | 'tensorrt'> & { readonly dumpPasses?: string } & TensorrtFlags;
 
 const forms = ['depth-batched', 'loop', 'unrolled'] as const;
 
@@ -28,7 +28,9 @@ export function compileCommand(start: StartCommand): Command {
         "points into the checkpoint's own files. The last line names the package.",
     )
     .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')
-    .addOption(value('--target <target>', 'what to compile for: onnx (default)', ['onnx'], ['tensorrt', 'triton']))
+    .addOption(
+      value('--target <target>', 'what to compile for: onnx (default) or tensorrt', ['onnx', 'tensorrt'], ['triton']),
+    )
     .addOption(value('--form <form>', 'depth-batched (default), loop or unrolled', forms))
     .addOption(value('--dialect <dialect>', 'portable (default) or ort', ['portable', 'ort']))
     .option(
@@ -68,11 +70,17 @@ Examples:
   $ rtc compile ~/models/kjv-relaxed --form loop --dialect ort --out kjv-loop
   $ rtc compile model.json --precision f16 --write-weights --attention-groups 4
   $ rtc compile model.json --form unrolled --layout huggingface --out for-transformers-js
-  $ rtc compile model.json --stop-after fold-loop > folded.rtc`,
+  $ rtc compile model.json --stop-after fold-loop > folded.rtc
+  $ rtc compile model.json --target tensorrt --precision f16 --max-rows 32 --exit-shares 0.8,0.2 --explain
+  $ rtc compile model.json --target tensorrt --tensorrt-version 10.16 --no-build --out for-the-gpu
+  $ rtc compile model.json --target tensorrt -- --device=1 --maxAuxStreams=0`,
     );
-  return command.action((model: string, { dumpPasses, ...flags }: CompileFlags) => {
-    refuseContradictions(flags);
-    return start(command, (context) => compileInto(context, { ...flags, model }, dumpPasses));
+  addTensorrtFlags(command);
+  return command.action((model: string, words: readonly string[], { dumpPasses, ...flags }: CompileFlags) => {
+    const { rest, tensorrt, explain } = takeTensorrtFlags(flags, words);
+    refuseContradictions(rest);
+    const options: CompileOptions = { ...rest, model, ...(tensorrt && { tensorrt }) };
+    return start(command, (context) => compileInto(context, options, { dumpPasses, explain }));
   });
 }
 
@@ -80,8 +88,19 @@ function value(flags: string, description: string, known: readonly string[], lat
   return new Option(flags, description).argParser(oneOf(flags.split(' ')[0]!, known, later));
 }
 
-function refuseContradictions(flags: CompileFlags): void {
-  const { form = defaultForm, layout, lora, exitLogits, pageSize, attentionGroups } = flags;
+function refuseContradictions(flags: Omit<CompileOptions, 'model' | 'tensorrt'>): void {
+  const { form = defaultForm, target, dialect, layout, lora, exitLogits, pageSize, attentionGroups } = flags;
+  if (target === 'tensorrt') {
+    if (form === 'loop') {
+      throw new UsageError(
+        '--form loop has a Loop that ends by a condition, which --target tensorrt does not take.',
+        'Leave --form out: the host drives the loop of depth-batched graphs. Or choose unrolled.',
+      );
+    }
+    if (dialect !== undefined)
+      throw new UsageError('--dialect goes with --target onnx: --target tensorrt has a dialect of its own.');
+    if (layout === 'huggingface') throw new UsageError('--layout huggingface goes with --target onnx.');
+  }
   if (form !== 'depth-batched') {
     if (pageSize !== undefined) throw new UsageError('--page-size goes with --form depth-batched, which has pages.');
     if (attentionGroups !== undefined) {
@@ -119,7 +138,7 @@ function refuseContradictions(flags: CompileFlags): void {
 async function compileInto(
   context: CommandContext,
   options: CompileOptions,
-  dumpPasses: string | undefined,
+  { dumpPasses, explain }: { readonly dumpPasses: string | undefined; readonly explain: boolean },
 ): Promise<ExitCode> {
   const started = performance.now();
   const dump = dumpPasses === undefined ? undefined : dumper(dumpPasses);
@@ -131,6 +150,7 @@ async function compileInto(
   if (early.length > 0) return context.fail(early);
   const result = await compile({
     ...options,
+    env: context.env,
     signal: context.signal,
     onProgress: context.progress.show,
     onDebug: ({ level, text }) => {
@@ -143,9 +163,10 @@ async function compileInto(
   if (problems.length > 0) return context.fail(problems);
   context.report(result.diagnostics);
   const seconds = (performance.now() - started) / 1000;
-  if (context.json) printJson(context, result.value, result.diagnostics, seconds);
-  else printResult(context, result.value, seconds);
-  return exitCodes.done;
+  const shown = { ...result.value, diagnostics: result.diagnostics, seconds };
+  if (context.json) printCompiledJson(context, shown);
+  else printCompiled(context, shown, explain);
+  return exitCodeOf(result.value.engines?.unbuilt ?? []);
 }
 
 /** Writes dumps as they come, so that they are there even when a later pass breaks. */
@@ -172,46 +193,4 @@ function dumper(folder: string): {
     },
     problems: () => problems,
   };
-}
-
-function printJson(
-  context: CommandContext,
-  { folder, files, passes, stopped }: CompileResult,
-  diagnostics: readonly Diagnostic[],
-  seconds: number,
-): void {
-  context.printJson({ ok: true, package: folder ?? null, files, passes, stopped, seconds, diagnostics });
-}
-
-function printResult(context: CommandContext, result: CompileResult, seconds: number): void {
-  const { folder, files, passes, stopped } = result;
-  showChoices(context, passes);
-  if (folder === undefined) {
-    context.print(stopped ?? '');
-    return;
-  }
-  const shown = relativeToHere(folder);
-  if (context.quiet) {
-    context.print(`${shown}\n`);
-    return;
-  }
-  const rows = files.map(({ path, bytes, linked }) => [path, formatBytes(bytes), linked ? "the checkpoint's own" : '']);
-  for (const line of formatTable(rows, ['left', 'right', 'left'])) context.print(`  ${line}\n`);
-  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  context.note(context.noteStyle.dim(`${formatBytes(total)} in ${seconds.toFixed(2)} s`));
-  context.print(`${context.style.green('compiled')} ${context.style.bold(shown)}\n`);
-}
-
-/** What was chosen for the user is told without being asked for. */
-function showChoices({ note, noteStyle }: CommandContext, passes: CompileResult['passes']): void {
-  for (const { name, branch, notes } of passes) {
-    if (name === 'merge-lora' && branch === undefined)
-      for (const text of notes) note(noteStyle.dim(`${name}: ${text}`));
-  }
-}
-
-/** A path as a person in this folder would write it. */
-function relativeToHere(path: string): string {
-  const from = relative('.', path);
-  return from === '' || from === '..' || from.startsWith(`..${sep}`) ? path : `./${from.split(sep).join('/')}`;
 }

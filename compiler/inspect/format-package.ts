@@ -1,4 +1,5 @@
 import { mainGraph } from '../../files/package.ts';
+import { engineRows } from './engine-rows.ts';
 import { formatBytes } from './format-bytes.ts';
 import type { Heading } from './format-inspection.ts';
 import { exitRows, structureRows } from './format-model.ts';
@@ -9,8 +10,8 @@ import type { PackageInspection } from './inspection.ts';
 import { printable } from './printable.ts';
 import { listRows, section } from './section.ts';
 
-export function formatPackage({ manifest, graph }: PackageInspection, heading: Heading): readonly string[] {
-  const { form, dialect, target, precision, lora, exits, passes, rtc, layout } = manifest;
+export function formatPackage({ manifest, graph, plans }: PackageInspection, heading: Heading): readonly string[] {
+  const { form, dialect, target, precision, lora, exits, passes, rtc, layout, tensorrt } = manifest;
   const { file, inputs, outputs } = mainGraph(manifest);
   const others = Object.keys(manifest.graphs).filter((path) => path !== file);
   return [
@@ -30,6 +31,13 @@ export function formatPackage({ manifest, graph }: PackageInspection, heading: H
       ],
       heading,
     ),
+    ...(tensorrt
+      ? section(
+          `Engines for TensorRT ${printable(tensorrt.version)}, attention ${tensorrt.attention === 'native' ? 'as a layer' : 'in parts'}`,
+          engineRows(manifest, tensorrt, plans),
+          heading,
+        )
+      : []),
     ...section('Sizes in the checkpoint', sizeRows(manifest.sizes), heading, ['left', 'right', 'right', 'right']),
     ...section(
       'Files',

@@ -1,4 +1,5 @@
 import type { PackageManifest } from '../../files/manifest.ts';
+import type { PlanStamp } from '../../files/plan-stamp.ts';
 import type { LoopSearch } from '../../passes/fold-loop/find-loop.ts';
 import type { DecoderSpec } from '../architectures/decoder-spec.ts';
 import type { ExitSpec, Recursion } from '../read/source-model.ts';
@@ -67,6 +68,8 @@ export interface PackageInspection {
   readonly manifest: PackageManifest;
   /** Its main graph. */
   readonly graph: OnnxInspection;
+  /** Engines that were built. */
+  readonly plans: readonly PlanStamp[];
 }
 
 /** An .onnx file, whoever wrote it. */

@@ -1,4 +1,4 @@
-import type { GraphTensor, PackageManifest } from '../../files/manifest.ts';
+import type { GraphTensor, PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
 import { cacheLayersOf } from '../../files/package-interface.ts';
 import type { Graph, Value } from '../../ir/graph.ts';
 import { asOneBlock } from '../../passes/depth-batch/cache-layers.ts';
@@ -15,12 +15,14 @@ export interface PackageFacts extends Pick<PackageManifest, 'form' | 'target' | 
   readonly graphs: readonly Graph[];
   /** What the form depth-batched has in addition. */
   readonly pages?: { readonly pageSize: number; readonly groups: number } | undefined;
+  /** Engines that graphs are meant for; none of them is built yet. */
+  readonly tensorrt?: TensorrtFacts | undefined;
 }
 
 /** rtc.json of a package, but for its files and places in it. */
 export function describePackage(
   model: SourceModel,
-  { rtc, form, target, dialect, precision, passes, loraStrategy, graphs, pages }: PackageFacts,
+  { rtc, form, target, dialect, precision, passes, loraStrategy, graphs, pages, tensorrt }: PackageFacts,
 ): Omit<PackageManifest, 'layout' | 'graphs' | 'files' | 'source'> {
   const { lora, exits, spec } = model;
   const recursion = recursionOf(model, form);
@@ -59,6 +61,7 @@ export function describePackage(
       layers: [...cacheLayersOf({ form, recursion })],
       ...pages,
     },
+    ...(tensorrt && { tensorrt, plans: [] }),
     config: model.config,
     passes: [...passes],
     sizes: modelSizes(model),

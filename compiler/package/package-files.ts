@@ -11,7 +11,7 @@ import { huggingFaceFiles } from './hugging-face-files.ts';
 
 /** Something to put into a package, and where: a path relative to it, with forward slashes. */
 export type PackageEntry =
-  | { readonly kind: 'bytes'; readonly path: string; readonly bytes: Uint8Array }
+  | { readonly kind: 'bytes'; readonly path: string; readonly bytes: Uint8Array; readonly executable?: boolean }
   | { readonly kind: 'copy'; readonly path: string; readonly from: string }
   | { readonly kind: 'link'; readonly path: string; readonly file: SafetensorsFile }
   | { readonly kind: 'generate'; readonly path: string; readonly tensors: readonly GeneratedTensor[] };
@@ -24,13 +24,23 @@ export interface PackagePlan {
   readonly source: PackageManifest['source'];
 }
 
+/** A file that is written as it is. */
+export interface ExtraFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  /** Whether it may be run. */
+  readonly executable?: boolean;
+}
+
 export interface PackageParts {
   readonly model: SourceModel;
   /** The main graph first. */
   readonly onnx: readonly OnnxFile[];
   readonly layout: Layout;
-  /** What else lies at the root, such as bindings. */
-  readonly extra: readonly { readonly path: string; readonly bytes: Uint8Array }[];
+  /** Where graphs, weights and the model as it was go; by default where the layout has them. */
+  readonly folder?: string | undefined;
+  /** What else there is, such as bindings. */
+  readonly extra: readonly ExtraFile[];
 }
 
 /**
@@ -38,8 +48,8 @@ export interface PackageParts {
  * Of layout `rtc` all is in one folder, and that is a model folder too; of layout `huggingface` the graph, the weights
  * and the model as it was are in `onnx`, and the root has what describes the unrolled model.
  */
-export async function planPackage({ model, onnx, layout, extra }: PackageParts): Promise<Result<PackagePlan>> {
-  const folder = layout === 'huggingface' ? 'onnx' : '';
+export async function planPackage({ model, onnx, layout, extra, ...parts }: PackageParts): Promise<Result<PackagePlan>> {
+  const { folder = layout === 'huggingface' ? 'onnx' : '' } = parts;
   const beside = (path: string) => posix.join(folder, path);
   const described = await describeModel(model, folder);
   if (!described.ok) return described;

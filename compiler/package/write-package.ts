@@ -21,6 +21,8 @@ export interface WritePackageOptions extends PackageParts {
   readonly copyWeights?: boolean | undefined;
   /** Hashes linked weights as a whole, not only their headers. */
   readonly checksum?: boolean | undefined;
+  /** Files that lie in the package and not in rtc.json, because they change: a path in it, and what to copy. */
+  readonly unlisted?: readonly { readonly path: string; readonly from: string }[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -68,6 +70,10 @@ async function fill(staged: string, plan: PackagePlan, options: WritePackageOpti
     if (!written.ok) return written;
     files[entry.path] = written.value;
   }
+  for (const { path, from } of options.unlisted ?? []) {
+    const copied = await copy({ from, to: join(staged, path), shown: join(out, path), signal: options.signal });
+    if (!copied.ok) return copied;
+  }
   const manifest: PackageManifest = {
     ...describePackage(model, facts),
     layout,
@@ -76,7 +82,7 @@ async function fill(staged: string, plan: PackagePlan, options: WritePackageOpti
     source: plan.source,
   };
   const text = Buffer.from(formatManifest(manifest));
-  await writeBytes(join(staged, manifestName), text);
+  await writeBytes(join(staged, manifestName), text, 0o666);
   for (const folder of new Set(plan.entries.map(({ path }) => dirname(path)))) await flush(join(staged, folder));
   const sizes = new Map(Object.entries(files).map(([path, { size }]) => [path, size]));
   sizes.set(manifestName, text.length);
@@ -94,7 +100,7 @@ async function put(entry: PackageEntry, path: string, context: PutContext): Prom
   switch (entry.kind) {
     case 'bytes':
       try {
-        await writeBytes(path, entry.bytes);
+        await writeBytes(path, entry.bytes, entry.executable ? 0o777 : 0o666);
       } catch (error) {
         return failure(fileDiagnostic(error, { file: shown }, 'write'));
       }
@@ -128,8 +134,8 @@ async function put(entry: PackageEntry, path: string, context: PutContext): Prom
   }
 }
 
-async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, 'wx');
+async function writeBytes(path: string, bytes: Uint8Array, mode: number): Promise<void> {
+  const file = await open(path, 'wx', mode);
   try {
     await file.writeFile(bytes);
     await file.sync();

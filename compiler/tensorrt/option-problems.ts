@@ -1,4 +1,5 @@
 import type { Diagnostic } from '../../files/diagnostics.ts';
+import { isMemorySize } from '../../targets/tensorrt/trtexec/settings-problems.ts';
 import { formatVersion, oldestVersion, parseVersion } from '../../targets/tensorrt/versions.ts';
 import type { CompileOptions, Form } from '../compile-options.ts';
 import type { TensorrtOptions } from './tensorrt-options.ts';
@@ -40,12 +41,7 @@ export function areShares(shares: readonly number[]): boolean {
 /** What {@link areShares} takes. */
 export const sharesExpected = 'a number from 0 to 1 for each loop, 1 in all';
 
-/** trtexec's way to say how much memory; without a unit it would count MiB. */
-export function isMemorySize(text: string): boolean {
-  return /^\d{1,9}(\.\d{1,6})?[BKMG]$/.test(text) && Number.parseFloat(text) > 0;
-}
-
-/** What {@link isMemorySize} takes. */
+/** What `isMemorySize` takes. */
 export const memorySizeExpected = 'a size with B, K, M or G behind it, such as 4G';
 
 /** What is wrong with options of the target tensorrt, before a model or trtexec is looked at. */
