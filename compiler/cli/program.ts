@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { benchCommand } from './bench.ts';
+import { cacheCommand } from './cache.ts';
 import { compileCommand } from './compile.ts';
 import type { Host } from './host.ts';
 import { inspectCommand } from './inspect.ts';
@@ -10,7 +11,16 @@ import type { StartCommand } from './start-command.ts';
 import { verifyCommand } from './verify.ts';
 
 /** Every command, in the order of the help. */
-export const commandNames: readonly string[] = ['compile', 'run', 'serve', 'bench', 'verify', 'inspect', 'simulate'];
+export const commandNames: readonly string[] = [
+  'compile',
+  'run',
+  'serve',
+  'bench',
+  'verify',
+  'inspect',
+  'simulate',
+  'cache',
+];
 
 /** The whole command line of rtc. Parsing throws what `usageErrorOf` understands; only help is printed. */
 export function createProgram(version: string, host: Host, start: StartCommand): Command {
@@ -38,15 +48,19 @@ Examples:
     verifyCommand,
     inspectCommand,
     simulateCommand,
+    cacheCommand,
   ]) {
-    program.addCommand(
-      make(start)
+    const command = make(start).helpOption('-h, --help', 'show this help');
+    program.addCommand(command);
+    // Of a command with commands inside, these do the work.
+    for (const worker of command.commands.length > 0 ? command.commands : [command]) {
+      worker
         .option('--json', 'print one JSON document on stdout, all else on stderr')
         .option('-q, --quiet', 'say nothing but results and errors')
-        .helpOption('-h, --help', 'show this help'),
-    );
+        .helpOption('-h, --help', 'show this help');
+    }
   }
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap((each) => [each, ...each.commands])]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => host.stdout.write(text),
       writeErr: (text) => host.stderr.write(text),

@@ -34,6 +34,8 @@ function rephrase(code: string, message: string): string {
       return `${name.toUpperCase()} is missing.`;
     case 'commander.optionMissingArgument':
       return `The option "${name}" needs a value.`;
+    case 'commander.missingMandatoryOptionValue':
+      return `The option "${name}" is missing.`;
     case 'commander.conflictingOption':
       return `The options "${name}" and "${second}" do not go together.`;
     case 'commander.excessArguments':
