@@ -94,6 +94,7 @@ export const trtexecFlags: Readonly<Record<string, TrtexecFlag>> = {
   '--preview': {
     value: 'required',
     values: {
+      fasterDynamicShapes0805: before10,
       profileSharing0806: weaklyTyped,
       aliasedPluginIO1003: { since: '10.3' },
       runtimeActivationResize: { since: '10.10' },
