@@ -1,6 +1,7 @@
 import type { BenchOptions } from '../../measure/bench-options.ts';
 import type { LengthRange } from '../../measure/workload.ts';
 import type { KvPolicy, RowOrder } from '../../runtime/depth-batched/core.ts';
+import type { BenchEnginesOptions } from '../bench/bench-engines.ts';
 import { UsageError } from './usage-error.ts';
 
 /** What commander makes of the options of `rtc bench`. */
@@ -29,10 +30,18 @@ export interface BenchFlags {
   readonly threads?: number;
   readonly seed?: number;
   readonly html?: string;
+  readonly engineTimes?: boolean;
+  readonly trtexec?: string;
+  readonly context?: number;
+  readonly out?: string;
 }
 
 /** Fills in defaults that depend on no package. Throws a UsageError for options that contradict each other. */
 export function benchOptions(flags: BenchFlags): BenchOptions {
+  for (const [name, option] of ofEngines) {
+    if (flags[name] === undefined) continue;
+    throw new UsageError(`${option} says how engines are timed, and no engine is.`, 'Add --engine-times.');
+  }
   const { arrivals, seed = 1, rounds = 12, rows = [8], quality, qualityTokens = 4096 } = flags;
   if (flags.prompts !== undefined) exclude('--prompts', '--prompt-tokens', flags.promptTokens);
   if (flags.exitTrace !== undefined) exclude('--exit-trace', '--mean-loops', flags.meanLoops);
@@ -63,6 +72,52 @@ export function benchOptions(flags: BenchFlags): BenchOptions {
     ...(quality === undefined ? {} : { quality: { text: quality, tokens: qualityTokens } }),
     ...defined({ maxSequences, prompts, sequences, promptTokens, newTokens, meanLoops, exitThreshold }),
     ...defined({ prefillChunk, threads, maxSeconds, unrolled }),
+  };
+}
+
+const ofEngines = [
+  ['trtexec', '--trtexec'],
+  ['context', '--context'],
+  ['out', '--out'],
+] as const;
+
+/** Options that say how a package is run here, where its engines are not. */
+const ofRuns = [
+  ...[
+    ['prompts', '--prompts'],
+    ['exitTrace', '--exit-trace'],
+    ['exitThreshold', '--exit-threshold'],
+  ],
+  ...[
+    ['unrolled', '--unrolled'],
+    ['profile', '--profile'],
+    ['quality', '--quality'],
+  ],
+  ...[
+    ['qualityTokens', '--quality-tokens'],
+    ['rounds', '--rounds'],
+    ['maxSeconds', '--max-seconds'],
+  ],
+  ...[
+    ['threads', '--threads'],
+    ['html', '--html'],
+  ],
+] as const as readonly (readonly [keyof BenchFlags, string])[];
+
+/**
+ * The same for `--engine-times`, which times engines and simulates a workload with these times. Throws a UsageError for
+ * options that are about running one.
+ */
+export function engineTimesOptions(flags: BenchFlags): Omit<BenchEnginesOptions, 'env'> {
+  for (const [name, option] of ofRuns) exclude('--engine-times', option, flags[name]);
+  if (!flags.runs) exclude('--engine-times', '--no-runs', true);
+  if (!flags.engine) exclude('--engine-times', '--no-engine', true);
+  const { arrivals, seed = 1, kvPolicy = 'last-exited', rowOrder = 'oldest' } = flags;
+  const { rows, maxSequences, sequences, promptTokens, newTokens, meanLoops, prefillChunk, trtexec, context } = flags;
+  return {
+    arrivals: arrivals === undefined ? { kind: 'at-once' } : { kind: 'poisson', perSecond: arrivals, seed },
+    ...{ seed, kvPolicy, rowOrder, rows, maxSequences, sequences, promptTokens, newTokens, meanLoops, prefillChunk },
+    ...{ trtexec, context },
   };
 }
 

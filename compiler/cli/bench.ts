@@ -5,8 +5,9 @@ import { type Diagnostic, type Result, success } from '../../files/diagnostics.t
 import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { readPackage } from '../../files/package.ts';
 import type { BenchOptions } from '../../measure/bench-options.ts';
+import type { BenchEnginesOptions } from '../bench/bench-engines.ts';
 import { rtcVersion } from '../version.ts';
-import { type BenchFlags, benchOptions } from './bench-flags.ts';
+import { type BenchFlags, benchOptions, engineTimesOptions } from './bench-flags.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodes } from './exit-code.ts';
 import { readExitTrace } from './exit-trace.ts';
@@ -79,6 +80,17 @@ export function benchCommand(start: StartCommand): Command {
     .option('--threads <n>', 'threads of ONNX Runtime (default: all cores)', wholeNumber('--threads', 1))
     .option('--seed <n>', 'of prompts, lengths, exits and arrivals (default: 1)', wholeNumber('--seed', 0))
     .option('--html <file>', 'write the measurements as a page to look at')
+    .option(
+      '--engine-times',
+      "target tensorrt: time every profile of the package's engines through trtexec, and simulate with these times",
+    )
+    .option('--trtexec <path>', 'with --engine-times: trtexec (default: TRTEXEC, PATH, and the usual places)')
+    .option(
+      '--context <n>',
+      'with --engine-times: positions behind each row (default: half of the largest)',
+      wholeNumber('--context', 0),
+    )
+    .option('--out <file>', 'with --engine-times: write the times as rtc simulate takes them')
     .addHelpText(
       'after',
       `
@@ -87,9 +99,14 @@ Examples:
   $ rtc bench package --mean-loops 1.2 --exit-threshold auto --rows 8,16 --unrolled package-unrolled --html bench.html
   $ rtc bench package --prompts prompts.txt --exit-threshold 0.7 --arrivals 4 --json
   $ rtc bench package --no-runs --profile --json > profile.json
-  $ rtc bench kjv-relaxed-depth-batched --no-runs --quality heldout.txt`,
+  $ rtc bench kjv-relaxed-depth-batched --no-runs --quality heldout.txt
+  $ rtc bench kjv-relaxed-tensorrt --engine-times --mean-loops 1.5 --out times.json`,
     );
   return command.action((folder: string, flags: BenchFlags) => {
+    if (flags.engineTimes) {
+      const asked = engineTimesOptions(flags);
+      return start(command, (context) => benchOfEngines(context, folder, asked, flags.out));
+    }
     const options = benchOptions(flags);
     return start(command, (context) => bench(context, folder, options, flags));
   });
@@ -154,6 +171,38 @@ async function bench(
     if (error.diagnostic.code === 'internal-error') throw error.cause ?? error;
     return context.fail([error.diagnostic]);
   }
+}
+
+async function benchOfEngines(
+  context: CommandContext,
+  folder: string,
+  options: Omit<BenchEnginesOptions, 'env'>,
+  out: string | undefined,
+): Promise<ExitCode> {
+  const { benchEngines } = await import('../bench/bench-engines.ts');
+  const unwritable = out === undefined ? undefined : await whyNotWritable(out);
+  if (unwritable !== undefined) return context.fail([unwritable]);
+  const onProgress = (step: string) => context.progress.show({ step });
+  const { env, signal } = context;
+  const measured = await benchEngines(folder, { ...options, env, signal, onProgress });
+  if (!measured.ok) return context.fail(measured.diagnostics);
+  context.report(measured.diagnostics);
+  if (context.json) {
+    context.printJson({ ok: true, ...measured.value });
+  } else {
+    const { formatEngineTimes } = await import('../bench/format-engine-times.ts');
+    context.print(formatEngineTimes(measured.value, context.style.bold));
+  }
+  if (out === undefined) return exitCodes.done;
+  try {
+    await writeFile(out, `${JSON.stringify(measured.value.profile, undefined, 2)}\n`);
+  } catch (error) {
+    // The times are out already, and were minutes of work.
+    context.report([fileDiagnostic(error, { file: out }, 'write')]);
+    return exitCodes.problems;
+  }
+  context.note(`wrote ${out}`);
+  return exitCodes.done;
 }
 
 /** What measuring for minutes would end with. */

@@ -39,8 +39,8 @@ export interface EngineInput {
 
 /**
  * Writes the inputs of an engine into a folder, which is made for them, has it run there, and takes the folder away when
- * `read` has read what came of it.
- * @param base folders are made in it
+ * `read` has read what came of it. After a call that failed the folder stays, with the inputs and the log.
+ * @param base the folder is made in it
  */
 export async function callEngine<T>(
   run: RunEngine,
@@ -51,21 +51,19 @@ export async function callEngine<T>(
   const folder = join(base, 'call');
   const { inputs, ...rest } = call;
   await mkdir(folder, { recursive: true });
-  try {
-    const shapes: Record<string, readonly number[]> = {};
-    const loadInputs: Record<string, string> = {};
-    for (const [i, [name, input]] of [...inputs].entries()) {
-      // By number: whatever a tensor is called, its file has a plain name.
-      const file = `input-${i}.bin`;
-      shapes[name] = input.shape;
-      loadInputs[name] = file;
-      await writeInput(join(folder, file), input);
-    }
-    const ran = await run({ ...rest, folder, shapes, loadInputs });
-    return ran.ok ? await read(folder) : ran;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  const shapes: Record<string, readonly number[]> = {};
+  const loadInputs: Record<string, string> = {};
+  for (const [i, [name, input]] of [...inputs].entries()) {
+    // By number: whatever a tensor is called, its file has a plain name.
+    const file = `input-${i}.bin`;
+    shapes[name] = input.shape;
+    loadInputs[name] = file;
+    await writeInput(join(folder, file), input);
   }
+  const ran = await run({ ...rest, folder, shapes, loadInputs });
+  const result = ran.ok ? await read(folder) : ran;
+  if (result.ok) await rm(folder, { recursive: true, force: true });
+  return result;
 }
 
 async function writeInput(path: string, { dtype, shape, data }: EngineInput): Promise<void> {

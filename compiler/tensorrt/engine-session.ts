@@ -1,9 +1,13 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
 import type { PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
 import type { PlanStamp } from '../../files/plan-stamp.ts';
+import { findTrtexec } from '../../targets/tensorrt/trtexec/find-trtexec.ts';
+import { identifyGpu } from '../../targets/tensorrt/trtexec/identify-gpu.ts';
+import { runArguments } from '../../targets/tensorrt/trtexec/run-arguments.ts';
+import { runTrtexec } from '../../targets/tensorrt/trtexec/run-trtexec.ts';
 import { formatVersion } from '../../targets/tensorrt/versions.ts';
 import type { EngineRun, RunEngine } from './engine-call.ts';
 import { planFileProblems, planProblems } from './plan-problems.ts';
@@ -24,17 +28,14 @@ export interface EngineSession {
   /** One for each engine, in the order of rtc.json. */
   readonly stamps: readonly PlanStamp[];
   readonly run: RunEngine;
-  /** A folder for files of calls; gone with the session. */
+  /** A folder for files of calls; gone with the session, unless a call failed. */
   readonly scratch: string;
-  /** `trtexec of TensorRT 10.16.0 on NVIDIA H100 80GB HBM3`. */
-  readonly machine: string;
+  /** `trtexec of TensorRT 10.16.0 on NVIDIA H100 80GB HBM3`; the GPU is known once it was asked or something ran. */
+  readonly machine: () => string;
   /** Whether products of f32 may be computed in TF32. */
   readonly tf32: boolean;
   readonly close: () => Promise<void>;
 }
-
-/** Codes of diagnostics that say that engines are not there yet, which is nothing that the package is to blame for. */
-export const enginesMissingCodes = ['no-engines'] as const;
 
 /**
  * Finds trtexec and the engines of a package, and holds one against the other before anything runs: engines that are
@@ -60,10 +61,10 @@ export async function openEngines(
         missing.map(({ plan }) => plan),
       ),
     );
-  const found = await todo.findTrtexec({ ...(path === undefined ? {} : { path }), env, ...(signal && { signal }) });
+  const found = await findTrtexec({ path, env, signal });
   if (!found.ok) return found;
   const trtexec = found.value;
-  const gpu = await todo.identifyGpu({ env, ...(signal && { signal }) });
+  const gpu = await identifyGpu({ env, signal });
   const version = formatVersion(trtexec.version);
   const machine = { tensorrt: version, gpu: gpu?.gpu, computeCapability: gpu?.computeCapability };
   const problems: Diagnostic[] = [...read.diagnostics, ...found.diagnostics];
@@ -80,24 +81,28 @@ export async function openEngines(
   const versionCompatible = new Set(
     stamps.filter((stamp) => stamp.versionCompatible).map(({ file }) => join(resolve(folder), file)),
   );
-  const run = async ({ folder: cwd, ...call }: EngineRun) => {
-    const args = todo.runArguments({ version: trtexec.version, ...call });
-    // The lean runtime inside such an engine is code, which is run only where that is said.
-    const allowed = versionCompatible.has(call.plan) ? ['--versionCompatible'] : [];
-    return todo.runTrtexec(trtexec, [...args, ...allowed], { cwd, ...(signal && { signal }) });
-  };
   const scratch = await mkdtemp(join(tmpdir(), 'rtc-engine-'));
-  await mkdir(scratch, { recursive: true });
+  let taken = gpu?.gpu;
+  let failed = false;
+  const run = async ({ folder: cwd, ...call }: EngineRun) => {
+    const args = runArguments({
+      ...{ version: trtexec.version, ...call },
+      versionCompatible: versionCompatible.has(call.plan),
+    });
+    const ran = await runTrtexec(trtexec, args, { cwd, env, signal, log: join(cwd, 'trtexec.log') });
+    if (ran.ok) taken = ran.value.gpu ?? taken;
+    else failed = true;
+    return ran;
+  };
   return success(
     {
-      folder: resolve(folder),
-      facts,
-      stamps,
-      run,
-      scratch,
-      machine: `trtexec of TensorRT ${version}${gpu === undefined ? '' : ` on ${gpu.gpu}`}`,
+      ...{ folder: resolve(folder), facts, stamps, run, scratch },
+      machine: () => `trtexec of TensorRT ${version}${taken === undefined ? '' : ` on ${taken}`}`,
       tf32: manifest.precision.compute === 'f32' && stamps.some((stamp) => !stamp.arguments.includes('--noTF32')),
-      close: () => rm(scratch, { recursive: true, force: true }),
+      // What failed can be looked at, and the command that is told repeated; not what was interrupted.
+      close: async () => {
+        if (!failed || signal?.aborted) await rm(scratch, { recursive: true, force: true });
+      },
     },
     problems,
   );
@@ -143,13 +148,3 @@ function stripped(shown: string): Diagnostic {
 }
 
 const buildAgain = 'Run build.sh in the package on the machine with the GPU; it needs nothing but trtexec.';
-
-type Pending = {
-  findTrtexec: (
-    o: object,
-  ) => Promise<Result<{ path: string; version: import('../../targets/tensorrt/versions.ts').TensorrtVersion }>>;
-  identifyGpu: (o: object) => Promise<{ gpu: string; computeCapability: string } | undefined>;
-  runArguments: (o: object) => readonly string[];
-  runTrtexec: (t: object, a: readonly string[], o: object) => Promise<Result<unknown>>;
-};
-const todo = undefined as unknown as Pending;

@@ -31,7 +31,7 @@ export function engineVerifier(session: EngineSession, manifest: PackageManifest
     executedBy: () => {
       const listed = [...calls].map(([{ plan, name }, n]) => `${name} of ${plan} ${n}`);
       const rounding = tf32 ? ', with products in TF32' : '';
-      return `Run by ${machine}${rounding}, which was called ${all()} times: ${listed.join(', ')}.`;
+      return `Run by ${machine()}${rounding}, which was called ${all()} times: ${listed.join(', ')}.`;
     },
     open: async (file) => {
       const declared = manifest.graphs[file];
@@ -44,7 +44,7 @@ export function engineVerifier(session: EngineSession, manifest: PackageManifest
         listener(profile, all());
       };
       const decoder = engineDecoder({ graph: { file, ...declared }, profiles, folder, scratch, run, onCall });
-      return success({ decoder, executedBy: machine });
+      return success({ decoder, executedBy: machine() });
     },
   };
 }

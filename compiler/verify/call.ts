@@ -50,7 +50,7 @@ export interface OpenDecoder extends Decoder {
 export function liesIn(
   { least, most }: SizeRange,
   inputs: Decoder['inputs'],
-  feeds: ReadonlyMap<string, Tensor>,
+  feeds: ReadonlyMap<string, Pick<Tensor, 'shape'>>,
 ): boolean {
   return inputs.every(({ name, dims }) =>
     dims.every((dim, axis) => {

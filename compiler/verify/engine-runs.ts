@@ -1,4 +1,5 @@
 import type { PackageManifest } from '../../files/manifest.ts';
+import { mainGraph } from '../../files/package.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import type { SizeRange } from './call.ts';
 import { type FewRuns, isLarge } from './verify-against-model.ts';
@@ -43,8 +44,9 @@ export function expectedCalls(manifest: PackageManifest, { runs, exits }: FewRun
     return (chunks + later.length) * steps(lengths.length);
   });
   const single = exits.map(({ lengths }) => Math.max(...lengths) * steps(lengths.length));
-  const propagate = loops > 1 ? 1 : 0;
-  return [...whole, ...single].reduce((sum, n) => sum + n, propagate);
+  const propagate = manifest.tensorrt?.engines.filter(({ graph }) => graph !== mainGraph(manifest).file) ?? [];
+  const others = propagate.reduce((sum, { profiles }) => sum + profiles.length, 0);
+  return [...whole, ...single].reduce((sum, n) => sum + n, others);
 }
 
 function largest(sizes: readonly SizeRange[], of: (size: (dim: string) => number) => number): number {

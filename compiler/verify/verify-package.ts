@@ -148,13 +148,9 @@ function countCalls(
   onProgress: VerifyOptions['onProgress'],
 ): void {
   const total = model && expectedCalls(manifest, engineRuns(manifest, model, sizes?.() ?? []));
-  engines.onCall(({ name }, call) => {
-    const step = 'running engines with trtexec';
-    onProgress?.({
-      step: `${step}, profile ${name}`,
-      done: call,
-      ...(total !== undefined && call <= total && { total }),
-    });
+  engines.onCall(({ plan, name }, call) => {
+    const count = total === undefined || call > total ? `${call}` : `${call} of about ${total}`;
+    onProgress?.({ step: `trtexec ${count}: ${plan}, profile ${name}` });
   });
 }
 

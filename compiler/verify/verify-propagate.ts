@@ -88,15 +88,16 @@ export async function verifyPropagate(options: VerifyPropagateOptions): Promise<
   return success(undefined);
 }
 
-/** Runs so many states, in parts where the decoder takes fewer at once. */
+/** Runs so many states; in parts where the decoder takes only some sizes, so that each range of them has its turn. */
 async function runInParts(
   decoder: OpenDecoder,
   feeds: ReadonlyMap<string, Tensor>,
   count: number,
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const most = decoder.sizes?.().map((range) => range.most.n ?? count) ?? [count];
-  const size = Math.max(1, ...most);
-  if (size >= count) return decoder.run(feeds);
+  const ranges = decoder.sizes?.() ?? [];
+  const most = Math.max(1, ...ranges.map((range) => range.most.n ?? count));
+  const size = Math.min(most, Math.ceil(count / ranges.length));
+  if (ranges.length === 0 || size >= count) return decoder.run(feeds);
   const parts: ReadonlyMap<string, Tensor>[] = [];
   for (let first = 0; first < count; first += size) {
     const part = Math.min(size, count - first);

@@ -1,0 +1,87 @@
+import { type GraphTensor, type PackageManifest, stepGraphName } from '../../files/manifest.ts';
+import { invariant } from '../../ir/invariant.ts';
+import type { EngineInput } from './engine-call.ts';
+
+/** A step to be timed. */
+export interface TimedStep {
+  readonly rows: number;
+  /** Of each row. */
+  readonly tokens: number;
+  /** Rows that leave and ask for the logits of their last token; at least 1, as engines run no empty list. */
+  readonly heads: number;
+  /** Positions behind each row. */
+  readonly context: number;
+}
+
+/**
+ * Inputs of a step graph that are valid and say nothing: rows at all depths in turn, each with pages that no other row
+ * has while there are enough, hidden states and pages of zeros. Rows are dealt to groups evenly, the first ones get what
+ * is left over.
+ * @param mostPages of each page count, by the name of its dim: what a profile allows
+ */
+export function stepInputs(
+  { recursion, cache }: Pick<PackageManifest, 'recursion' | 'cache'>,
+  inputs: readonly GraphTensor[],
+  step: TimedStep,
+  mostPages: (dim: string) => number,
+): ReadonlyMap<string, EngineInput> {
+  const { rows, tokens, heads, context } = step;
+  const pageSize = cache.pageSize ?? 1;
+  // A table names at least one page: page 0, which a row without a past does not look into.
+  const width = Math.max(1, Math.ceil(context / pageSize));
+  const depths = Array.from({ length: rows }, (_, row) => row % recursion.loops);
+  const leaving = Array.from({ length: heads }, (_, i) => i);
+  const groups = Math.max(1, inputs.filter(({ name }) => name.startsWith('page_table.')).length);
+  const groupEnd = (g: number) => Math.ceil(((g + 1) * rows) / groups);
+  const pageCount = (dim: string) => Math.max(2, Math.min(mostPages(dim), 1 + rows * width));
+  const table = (first: number, end: number, dim: string): EngineInput => {
+    const pages = pageCount(dim) - 1;
+    const data = Float64Array.from({ length: (end - first) * width }, (_, i) =>
+      context === 0 ? 0 : 1 + ((first * width + i) % pages),
+    );
+    return { dtype: 'i64', shape: [end - first, width], data };
+  };
+  const list = (values: readonly number[]): EngineInput => ({
+    dtype: 'i64',
+    shape: [values.length],
+    data: Float64Array.from(values),
+  });
+  const byToken = (of: (token: number) => number): EngineInput => ({
+    dtype: 'i64',
+    shape: [rows, tokens],
+    data: Float64Array.from({ length: rows * tokens }, (_, i) => of(i % tokens)),
+  });
+  const made = new Map<string, EngineInput>([
+    ['input_ids', byToken(() => 0)],
+    ['depth', list(depths)],
+    ['position_ids', byToken((token) => context + token)],
+    ['past_length', list(depths.map(() => context))],
+    ['page_table', table(0, rows, 'page_count')],
+    ['boundary_page_table', table(0, rows, 'boundary_page_count')],
+    // The first row is at depth 0, so that the list has one.
+    ['entering_rows', list(depths.flatMap((depth, row) => (depth === 0 ? [row] : [])))],
+    ['leaving_rows', list(leaving)],
+    ['head_rows', list(leaving.map((row) => row * tokens + tokens - 1))],
+    ...Array.from(
+      { length: groups },
+      (_, g) => [`page_table.${g}`, table(g === 0 ? 0 : groupEnd(g - 1), groupEnd(g), 'page_count')] as const,
+    ),
+  ]);
+  return new Map(
+    inputs.map(({ name, dtype, dims }) => {
+      const shape = dims.map((dim) => (typeof dim === 'number' ? dim : sizeOf(dim)));
+      const found = made.get(name) ?? { dtype, shape };
+      return [name, found] as const;
+    }),
+  );
+
+  function sizeOf(dim: string): number {
+    if (dim === 'page_count' || dim === 'boundary_page_count') return pageCount(dim);
+    if (dim === 'tokens') return tokens;
+    // Those of groups add up to the rows of the step, and stand in inputs that were made above.
+    invariant(dim.startsWith('rows') || madeElsewhere.has(dim.replace(/_\d+$/, '')), `${stepGraphName} has no ${dim}`);
+    return rows;
+  }
+}
+
+const madeElsewhere: ReadonlySet<string> = new Set(['pages', 'boundary_pages', 'entering', 'leaving', 'heads']);
