@@ -33,11 +33,22 @@ export async function openDecoder(
     if (!opened.ok) return opened;
     const executedBy = 'The nodes of the graph were executed one by one, each result rounded to its type.';
     const why = "ONNX Runtime's CPU provider cannot compute in bfloat16. ";
-    return success({ decoder: opened.value, executedBy: computable ? executedBy : why + executedBy });
+    return success({
+      decoder: neverEmpty(opened.value, manifest),
+      executedBy: computable ? executedBy : why + executedBy,
+    });
   }
   const bytes = Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0);
   // A small model computes faster than threads wake each other, and does not mind who else is on the machine.
   const opened = await openOnnxRuntime(path, inputs, bytes < small ? { threads: 1 } : {});
   if (!opened.ok) return opened;
-  return success({ decoder: opened.value, executedBy: "Run by ONNX Runtime's CPU provider." });
+  return success({ decoder: neverEmpty(opened.value, manifest), executedBy: "Run by ONNX Runtime's CPU provider." });
+}
+
+/** Lists of an engine are never empty, so a step that was written for one need not take empty ones. */
+function neverEmpty(decoder: OpenDecoder, { dialect, form }: PackageManifest): OpenDecoder {
+  if (dialect !== 'tensorrt' || form !== 'depth-batched') return decoder;
+  const dims = decoder.inputs.flatMap((input) => input.dims.filter((dim) => typeof dim === 'string'));
+  const least = Object.fromEntries(dims.map((dim) => [dim, 1]));
+  return { ...decoder, sizes: () => [{ least, most: {} }] };
 }

@@ -1,5 +1,6 @@
 import type { FloatDType } from '../../ir/dtype.ts';
 import type { OpOf, Value } from '../../ir/graph.ts';
+import { invariant } from '../../ir/invariant.ts';
 import { roundTo } from '../../ir/rounding.ts';
 import type { LoweringContext } from './lowerings.ts';
 import { float } from './onnx-writer.ts';
@@ -11,8 +12,9 @@ import { float } from './onnx-writer.ts';
  */
 export function lowerAttention(
   { operands, attrs, results }: OpOf<'attention'>,
-  { writer, name, biasOf }: LoweringContext,
+  { spec, writer, name, biasOf }: LoweringContext,
 ): void {
+  invariant(spec.keeps.has('attention'), 'attention came to the ONNX target whole');
   const [q, k, v, mask] = operands as readonly [Value, Value, Value, Value];
   const dtype = q.type.dtype as FloatDType;
   const bias = biasOf(mask, () =>

@@ -223,6 +223,31 @@ const transformer: readonly NodeCase[] = [
   },
 ];
 
+const queries = f([2, 4, 3, 8], 'q');
+const keysAndValues = [f([2, 2, 5, 8], 'k'), f([2, 2, 5, 6], 'v')];
+const seen = makeTensor(
+  'bool',
+  [2, 1, 3, 5],
+  Array.from({ length: 30 }, (_, i) => Number(i % 5 === 0 || i % 3 === 0)),
+);
+const attention: readonly NodeCase[] = [
+  { opType: 'Attention', opset: 23, inputs: [queries, ...keysAndValues] },
+  { title: 'a mask of truths', opType: 'Attention', opset: 23, inputs: [queries, ...keysAndValues, seen] },
+  {
+    title: 'a mask of numbers for each head',
+    opType: 'Attention',
+    opset: 23,
+    inputs: [queries, ...keysAndValues, f([1, 4, 3, 5], 'bias')],
+    attributes: { scale: float(0.7) },
+  },
+  {
+    title: 'a mask of two axes',
+    opType: 'Attention',
+    opset: 23,
+    inputs: [queries, ...keysAndValues, f([3, 5], 'bias')],
+  },
+];
+
 const gelus: readonly NodeCase[] = [
   ...['Gelu', 'QuickGelu', 'FastGelu'].map((opType) => ({ opType, domain: microsoft, inputs: [x] })),
   { title: 'softer', opType: 'QuickGelu', domain: microsoft, inputs: [x], attributes: { alpha: float(0.5) } },
@@ -230,4 +255,11 @@ const gelus: readonly NodeCase[] = [
 ];
 
 /** Nodes that the executor and ONNX Runtime have to agree on. */
-export const nodeCases: readonly NodeCase[] = [...elementwise, ...shape, ...axis, ...transformer, ...gelus];
+export const nodeCases: readonly NodeCase[] = [
+  ...elementwise,
+  ...shape,
+  ...axis,
+  ...transformer,
+  ...attention,
+  ...gelus,
+];

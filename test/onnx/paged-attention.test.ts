@@ -5,9 +5,11 @@ import type { Graph, Value } from '../../ir/graph.ts';
 import { interpret } from '../../ir/interpret/interpret.ts';
 import { concat, slice } from '../../ir/interpret/movement.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
+import type { OpKind } from '../../ir/op-table.ts';
 import { tensor } from '../../ir/tensor-type.ts';
 import { cse } from '../../passes/cse.ts';
 import { takeApart } from '../../passes/take-apart.ts';
+import { dialects } from '../../targets/onnx/dialects.ts';
 import { lowerToOnnx } from '../../targets/onnx/lower.ts';
 import { expectClose } from '../support/expect-close.ts';
 import { randomTensor } from '../support/random-tensors.ts';
@@ -96,14 +98,20 @@ describe.each([
   { groupCount: 1, keeps: [] },
   { groupCount: 2, keeps: [] },
   { groupCount: 1, keeps: ['rotary_lookup'] },
-] as const)('attention over pages in $groupCount groups, rotation $keeps, in ONNX Runtime', ({ groupCount, keeps }) => {
+  { groupCount: 1, keeps: ['attention'] },
+  { groupCount: 2, keeps: ['attention'] },
+] as const)('attention over pages in $groupCount groups, whole: $keeps, in ONNX Runtime', ({ groupCount, keeps }) => {
   const graph = graphOf(groupCount);
+  const kept = new Set<OpKind>(keeps);
   let onnx: LoadedOnnx;
   beforeAll(async () => {
     const context = { note: () => {} };
     const lowered = cse.run(takeApart(new Set(keeps)).run(graph, context), context);
+    const spec = kept.has('attention')
+      ? { ...dialects.tensorrt, opset: 23, irVersion: 11, keeps: kept }
+      : dialects.portable;
     onnx = await loadOnnx(
-      lowerToOnnx(lowered, { dialect: 'portable', fileName: 'model.onnx', version: '0', metadata: {} }),
+      lowerToOnnx(lowered, { dialect: 'portable', spec, fileName: 'model.onnx', version: '0', metadata: {} }),
       '.',
     );
   });
@@ -113,6 +121,19 @@ describe.each([
   const run = async (rows: readonly Row[], tokens: number, wider = 0): Promise<Tensor> => {
     const cut = groupCount === 1 ? rows.length : Math.ceil(rows.length / 2);
     const groups = groupCount === 1 ? [rows] : [rows.slice(0, cut), rows.slice(cut)];
+    // Attention of ONNX Runtime refuses to attend in no rows, which profiles for engines never have.
+    if (groups.some((group) => group.length === 0) && kept.has('attention')) {
+      await expect(
+        onnx.run(
+          inputsOf(
+            groups,
+            groups.map(() => 1),
+            tokens,
+          ),
+        ),
+      ).rejects.toThrow('batch_size > 0');
+      return makeTensor('f32', [0]);
+    }
     const widths = groups.map((group) => Math.max(0, ...group.map(({ pages }) => pages.length)) + wider);
     const inputs = inputsOf(groups, widths, tokens);
     const found = (await onnx.run(inputs)).get('y')!;
@@ -139,7 +160,9 @@ describe.each([
       const same = (x: Tensor, i: number) => slice(x, 0, i, 1).data;
       if (`${same(found, at)}` !== `${same(together, row)}`) differing.push(`row ${row} ${what}`);
     };
-    for (const [i, row] of rows.entries()) compare(await run([row], 1), 0, i, 'alone');
+    for (const [i, row] of rows.entries()) {
+      if (groupCount === 1 || !kept.has('attention')) compare(await run([row], 1), 0, i, 'alone');
+    }
     const backwards = await run([...rows].reverse(), 1);
     const few = await run(rows.slice(2, 5), 1);
     const padded = await run(rows, 1, 3);

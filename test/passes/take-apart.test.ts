@@ -8,6 +8,10 @@ test.each(fixturesIn('take-apart'))('$title', async ({ file }) => {
   await checkFixture(takeApart(new Set()), file);
 });
 
+test.each(fixturesIn('take-apart-but-attention'))('$title', async ({ file }) => {
+  await checkFixture(takeApart(new Set(['attention'])), file);
+});
+
 test.each(fixturesIn('take-apart'))('what the target keeps stays: $title', ({ file }) => {
   const { input } = readFixture(file);
   const kinds = new Set([...allOps(input)].map(({ kind }) => kind));

@@ -1,4 +1,5 @@
 import type { OnnxNode } from '../onnx-model.ts';
+import { attentionKernels } from './attention-kernel.ts';
 import { axisKernels } from './axis-kernels.ts';
 import { elementwiseKernels } from './elementwise-kernels.ts';
 import { microsoftKernels } from './microsoft-kernels.ts';
@@ -28,6 +29,6 @@ export function knownOperators(): readonly string[] {
 }
 
 function tablesOf(domain: string): readonly Readonly<Record<string, NodeKernel>>[] {
-  if (domain === '') return [elementwiseKernels, shapeKernels, axisKernels, normKernels];
+  if (domain === '') return [elementwiseKernels, shapeKernels, axisKernels, normKernels, attentionKernels];
   return domain === 'com.microsoft' ? [microsoftKernels] : [];
 }
