@@ -48,7 +48,13 @@ export interface PackageParts {
  * Of layout `rtc` all is in one folder, and that is a model folder too; of layout `huggingface` the graph, the weights
  * and the model as it was are in `onnx`, and the root has what describes the unrolled model.
  */
-export async function planPackage({ model, onnx, layout, extra, ...parts }: PackageParts): Promise<Result<PackagePlan>> {
+export async function planPackage({
+  model,
+  onnx,
+  layout,
+  extra,
+  ...parts
+}: PackageParts): Promise<Result<PackagePlan>> {
   const { folder = layout === 'huggingface' ? 'onnx' : '' } = parts;
   const beside = (path: string) => posix.join(folder, path);
   const described = await describeModel(model, folder);

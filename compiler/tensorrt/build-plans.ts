@@ -122,7 +122,7 @@ async function replaceManifest(folder: string, manifest: PackageManifest): Promi
     await rename(aside, join(folder, manifestName));
     await flush(folder);
   } finally {
-    await rm(aside, { force: true });
+    await rm(aside, { force: true }).catch(() => {});
   }
 }
 
