@@ -3,6 +3,9 @@ import type { Difference } from './explain-miss.ts';
 /** Flags of a profile's shapes, which stand behind the profile that they belong to. */
 const shapeFlags: readonly string[] = ['--minShapes', '--optShapes', '--maxShapes'];
 
+/** Inputs that a difference of shapes names. */
+const mostInputs = 3;
+
 /** What an argument is called where flags come several times: the profile's number goes with its shapes. */
 interface NamedArgument {
   readonly name: string;
@@ -29,7 +32,9 @@ export function argumentDifferences(
   if (differences.length === 0 && (before.length !== after.length || before.some((word, i) => word !== after[i]))) {
     return [{ part: 'argument', message: 'the arguments are the same, in another order' }];
   }
-  return differences;
+  // Shapes are many and say much of the same.
+  const isShape = ({ name = '' }: Difference) => name.includes(' of profile ');
+  return [...differences.filter((each) => !isShape(each)), ...differences.filter(isShape)];
 }
 
 /** Values by name, in the order in which they are first met. */
@@ -71,8 +76,10 @@ function shapeChanges(before: string, after: string): string {
       shape === undefined ? `${input} is gone` : `${input} is ${shape || 'a scalar'}, and was ${old || 'a scalar'}`,
     ];
   });
-  const shown = changes.slice(0, 4).join('; ');
-  return changes.length > 4 ? `${shown}; and ${changes.length - 4} more` : shown || 'the inputs stand in another order';
+  const shown = changes.slice(0, mostInputs).join('; ');
+  return changes.length > mostInputs
+    ? `${shown}; and ${changes.length - mostInputs} more`
+    : shown || 'the inputs stand in another order';
 }
 
 /** Sizes by input; the last colon separates, as names may have some. */

@@ -11,6 +11,7 @@ import { identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
 import { atLeast, defaultVersion, formatVersion, parseVersion } from '../../../targets/tensorrt/versions.ts';
 import { buildJobs, settledJob } from '../build-jobs.ts';
 import { argumentFiles, packageParts } from './collect-parts.ts';
+import { enginesInOrder } from './engines-in-order.ts';
 import { type Explanation, explainMiss, type UnknownPart } from './explain-miss.ts';
 import { planCache } from './plan-cache.ts';
 import type { PlanParts } from './plan-parts.ts';
@@ -54,8 +55,9 @@ export async function explainPackage(folder: string, options: ExplainOptions): P
   try {
     const read = await readPackage(folder, { check: 'sizes', ...(signal && { signal }) });
     if (!read.ok) return read;
-    const facts = read.value.manifest.tensorrt;
-    if (facts === undefined) return failure(notForEngines(folder));
+    const { manifest } = read.value;
+    if (manifest.tensorrt === undefined) return failure(notForEngines(folder));
+    const facts = { ...manifest.tensorrt, engines: enginesInOrder(manifest, manifest.tensorrt) };
     const entries = await readEntries(cacheDir);
     if (!entries.ok) return entries;
     const machine = await machineParts(options);
@@ -142,7 +144,7 @@ async function machineParts({ env, signal, trtexec, ...told }: ExplainOptions): 
 function notForEngines(folder: string): Diagnostic {
   return {
     severity: 'error',
-    code: 'no-engines',
+    code: 'not-for-engines',
     location: { file: folder },
     message: `"${folder}" is not meant for engines: rtc.json has no "tensorrt".`,
     hint: 'Compile with --target tensorrt.',
