@@ -318,5 +318,11 @@ describe('arguments that run an engine', () => {
     expect(new Set(versions.map((version) => JSON.stringify(means(version))))).toEqual(
       new Set(['{"transfers":false,"graph":true,"spin":true}']),
     );
+    // From 11.0 on, flags that mean the default are deprecated, and each is warned of.
+    expect(runArguments({ version: { major: 11, minor: 0 }, plan: 'p', profile: 1, shapes: { x: [1] } })).toEqual([
+      '--loadEngine=p',
+      '--useProfile=1',
+      '--shapes=x:1',
+    ]);
   });
 });

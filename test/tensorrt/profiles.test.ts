@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import type { GraphTensor } from '../../files/manifest.ts';
 import { bindSizes } from '../../ir/interpret/bind-sizes.ts';
 import { tensor } from '../../ir/tensor-type.ts';
+import { expectedRows } from '../../simulate/expected-rows.ts';
 import type { Profile } from '../../targets/tensorrt/engine-plan.ts';
 import { profileProblems } from '../../targets/tensorrt/profiles/check-profiles.ts';
 import { explainProfiles } from '../../targets/tensorrt/profiles/explain.ts';
 import { planEngines } from '../../targets/tensorrt/profiles/plan-engines.ts';
-import { plannedCases, policyOf, propagateGraph, stepGraph, unrolledGraph } from './profiles-graphs.ts';
+import { steadyState } from '../../targets/tensorrt/profiles/steady-state.ts';
+import { plannedCases, policies, policyOf, propagateGraph, stepGraph, unrolledGraph } from './profiles-graphs.ts';
 
 const selectors = ['min', 'opt', 'max'] as const;
 
@@ -95,6 +97,20 @@ describe('profiles that follow from a policy', () => {
         expect([...dealt].sort((a, b) => b - a)).toEqual(dealt);
       }),
       { numRuns: 100 },
+    );
+  });
+
+  test('ask the head of as many rows as stand at an exit', () => {
+    fc.assert(
+      fc.property(policies, (policy) => {
+        const { exits, maxRows } = policy;
+        // By depth, from whoever simulates such steps.
+        const { byDepth } = expectedRows({ slots: maxRows, exits }).steps[0]!;
+        const atExits = byDepth.reduce((sum, rows, depth) => sum + (exits[depth]! > 0 ? rows : 0), 0);
+        const { asking, leaving } = steadyState(policy);
+        expect(asking).toBeGreaterThanOrEqual(leaving);
+        expect(Math.abs(asking - Math.max(leaving, atExits))).toBeLessThanOrEqual(0.5 + 1e-9);
+      }),
     );
   });
 
