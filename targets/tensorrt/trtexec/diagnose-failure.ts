@@ -19,6 +19,8 @@ export interface Failure extends FailedCall {
   /** What it was doing last. */
   readonly phase: TrtexecPhase | undefined;
   readonly timeoutMs: number | undefined;
+  /** The file that the engine should be in, when it ended well but left none. */
+  readonly missing?: string | undefined;
 }
 
 /** Why trtexec failed, in its own lines and in ours, and what to do: one error. */
@@ -50,6 +52,14 @@ export function diagnoseFailure(failure: Failure): Diagnostic {
     case 'signaled':
       return crashed(failure, end.signal, doing);
     case 'exited': {
+      if (failure.missing !== undefined) {
+        return error(failure, {
+          code: 'trtexec-failed',
+          message: `trtexec ended with exit code 0, but there is no engine in "${failure.missing}".`,
+          lines: summary.errors.slice(-3),
+          hint: 'Does an argument behind -- keep it from building?',
+        });
+      }
       if (summary.parserErrors.length > 0) return refusedGraph(failure);
       const sign = findSign(summary.errors, failure);
       if (sign) return error(failure, { ...sign, lines: aroundSign(failure, sign.line) });

@@ -23,6 +23,8 @@ export interface FindOptions {
   readonly signal?: AbortSignal | undefined;
   /** A minute by default: libraries of some gigabytes may have to come from a slow disk. */
   readonly timeoutMs?: number | undefined;
+  /** How long it has to end by itself when its time is over; 5 seconds by default. */
+  readonly graceMs?: number | undefined;
   /** Folders where installers put trtexec; those of NVIDIA's packages and containers by default. */
   readonly usualPlaces?: readonly string[] | undefined;
 }
@@ -81,10 +83,10 @@ async function firstFile(paths: readonly string[]): Promise<string | undefined> 
  * Asks for help: every version prints its banner, with the version, in front of it, exits with 0, and does so without
  * a GPU and without TensorRT's libraries.
  */
-async function ask(path: string, { env, signal, timeoutMs = 60_000 }: FindOptions): Promise<Result<Trtexec>> {
+async function ask(path: string, { env, signal, graceMs, timeoutMs = 60_000 }: FindOptions): Promise<Result<Trtexec>> {
   const args = ['--help'];
   const reader = logReader();
-  const { end } = await runProcess(path, args, { env, signal, timeoutMs, onLine: reader.take });
+  const { end } = await runProcess(path, args, { env, signal, timeoutMs, graceMs, onLine: reader.take });
   const summary = reader.summary();
   const { version } = summary;
   if (version === undefined || end.kind === 'aborted') {

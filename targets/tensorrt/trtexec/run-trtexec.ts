@@ -85,13 +85,14 @@ export async function runTrtexec(
     const version = summary.version ?? trtexec.version;
     const notes = writer?.error() === undefined ? [] : [unloggedWarning(writer.error(), log!)];
     const call = { path: trtexec.path, args, folder: cwd, log, version, describeNode: options.describeNode };
+    const failed = { ...call, end, summary, phase, timeoutMs };
     const isDone = end.kind === 'exited' && end.code === 0;
     // It exits with 0 after an engine whose end did not fit on the disk.
     if (!isDone || summary.errors.some((line) => line.startsWith('Engine deserialization failed'))) {
-      return failure(diagnoseFailure({ ...call, end, summary, phase, timeoutMs }), ...notes);
+      return failure(diagnoseFailure(failed), ...notes);
     }
     const missing = await missingEngine(cwd, args);
-    if (missing !== undefined) return failure(noEngine(missing, log), ...notes);
+    if (missing !== undefined) return failure(diagnoseFailure({ ...failed, missing }), ...notes);
     const { gpu, computeCapability, engineBytes, buildSeconds, warnings, performance } = summary;
     return success(
       { seconds, version: summary.version, gpu, computeCapability, engineBytes, buildSeconds, warnings, performance },
@@ -108,15 +109,6 @@ async function missingEngine(cwd: string, args: readonly string[]): Promise<stri
   if (saved === undefined) return undefined;
   const found = await stat(resolve(cwd, saved)).catch(() => undefined);
   return found?.isFile() && found.size > 0 ? undefined : saved;
-}
-
-function noEngine(file: string, log: string | undefined): Diagnostic {
-  return {
-    severity: 'error',
-    code: 'trtexec-failed',
-    message: `trtexec ended with exit code 0, but there is no engine in "${file}".`,
-    hint: `Does an argument behind -- keep it from building?${log === undefined ? '' : ` The whole output is in ${log}`}`,
-  };
 }
 
 function unloggedWarning(cause: unknown, log: string): Diagnostic {

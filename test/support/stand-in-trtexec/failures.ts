@@ -52,8 +52,8 @@ export async function failInBuild(
       log.raw(1, 'y'.repeat(3_000_000));
       return buildFailed(call, `Error[2]: Error Code 2: Internal Error (${'z'.repeat(1_000_000)})`);
     case 'building build:many-lines':
-      for (let i = 0; i < 200_000; i++) log.raw(1, `[01/01/2026-00:00:00] [I] [TRT] line ${i}\n`);
-      for (let i = 0; i < 20_000; i++) log.raw(2, `[01/01/2026-00:00:00] [E] Error[2]: error ${i}\n`);
+      log.raw(1, Array.from({ length: 100_000 }, (_, i) => `[01/01/2026-00:00:00] [I] [TRT] line ${i}\n`).join(''));
+      log.raw(2, Array.from({ length: 20_000 }, (_, i) => `[01/01/2026-00:00:00] [E] Error[2]: error ${i}\n`).join(''));
       return buildFailed(call, 'Error[2]: the last one');
     case 'building build:out-of-memory':
       log.say('E', 'Error[1]: [defaultAllocator.cpp::allocate::57] Error Code 1: Cuda Runtime (out of memory)');

@@ -1,9 +1,7 @@
 import { appendFileSync } from 'node:fs';
-import { buildEngine } from './build-engine.ts';
 import { readCommandLine } from './command-line.ts';
 import { failInHelp } from './failures.ts';
 import { openLog } from './log.ts';
-import { runEngine } from './run-engine.ts';
 import { readSettings } from './settings.ts';
 
 // Stands in for trtexec in tests: see README.md. Exits as trtexec does.
@@ -38,7 +36,10 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const warning of line.warnings) log.say('W', warning);
   const call = { settings, log, argv, version: [major, minor, patch] as const, ...line };
   try {
-    const code = line.options.has('loadEngine') ? await runEngine(call) : await buildEngine(call);
+    // Loaded when they are needed: most calls only ask for the version.
+    const code = line.options.has('loadEngine')
+      ? await (await import('./run-engine.ts')).runEngine(call)
+      : await (await import('./build-engine.ts')).buildEngine(call);
     log.banner(code === done ? 'PASSED' : 'FAILED');
     return code;
   } catch (error) {

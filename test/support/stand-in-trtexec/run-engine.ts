@@ -12,6 +12,7 @@ import { type Call, computeCapability, sayMachine, versionText } from './call.ts
 import { failInRun } from './failures.ts';
 import { decodePlan, modelOf, type StandInPlan } from './plan.ts';
 import { exportLayerInfo, exportOutput, exportTimes, sayPerformance } from './reports.ts';
+import type { StandInSettings } from './settings.ts';
 
 /** `--loadEngine …`: runs the model behind the plan; returns the exit code. */
 export async function runEngine(call: Call): Promise<number> {
@@ -63,8 +64,15 @@ export async function runEngine(call: Call): Promise<number> {
   const timesFile = options.get('exportTimes');
   if (timesFile !== undefined) exportTimes(timesFile, times);
   const outputFile = options.get('exportOutput');
-  if (outputFile !== undefined) exportOutput(outputFile, outputs);
+  if (outputFile !== undefined) exportOutput(outputFile, perturbed(outputs, settings));
   return 0;
+}
+
+function perturbed(outputs: ReadonlyMap<string, Tensor>, { perturb }: StandInSettings): ReadonlyMap<string, Tensor> {
+  const tensor = perturb && outputs.get(perturb.output);
+  if (tensor === undefined) return outputs;
+  const data = tensor.data.map((x) => x * perturb!.factor);
+  return new Map([...outputs, [perturb!.output, { ...tensor, data }]]);
 }
 
 function openPlan(call: Call, path: string): StandInPlan | undefined {

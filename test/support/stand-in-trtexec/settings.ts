@@ -53,6 +53,8 @@ export interface StandInSettings {
   readonly pids?: string;
   /** File that gets the command line of each call as a line of JSON. */
   readonly calls?: string;
+  /** Multiplies an output by a number, as an engine would that computes something wrong. */
+  readonly perturb?: { readonly output: string; readonly factor: number };
   /** Says that every execution took that long, in place of what ONNX Runtime took here. */
   readonly computeMs?: number;
   /** Node of the graph that `build:parse-error` blames; the middle one by default. */
