@@ -38,7 +38,7 @@ Examples:
   $ rtc run package --prompt "In the beginning"
 
 "rtc help compile" tells more. Exit codes: 0 done, 1 the input has problems, 2 wrong usage, 3 verification failed,
-4 ONNX Runtime is missing or failed, 130 interrupted.`,
+4 ONNX Runtime or trtexec is missing or failed, 130 interrupted.`,
     );
   for (const make of [
     compileCommand,

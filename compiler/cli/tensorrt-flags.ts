@@ -1,7 +1,16 @@
 import { type Command, Option } from 'commander';
 import { isMemorySize } from '../../targets/tensorrt/trtexec/settings-problems.ts';
 import type { CompileOptions } from '../compile-options.ts';
-import { areShares, memorySizeExpected, numberRules, sharesExpected } from '../tensorrt/option-problems.ts';
+import {
+  areShares,
+  isSha256,
+  isVersion,
+  memorySizeExpected,
+  numberRules,
+  sha256Expected,
+  sharesExpected,
+  versionExpected,
+} from '../tensorrt/option-problems.ts';
 import type { TensorrtOptions } from '../tensorrt/tensorrt-options.ts';
 import { number, oneOf } from './option-values.ts';
 import { UsageError } from './usage-error.ts';
@@ -22,7 +31,9 @@ const sized = (flags: string, description: string, rule: keyof typeof numberRule
 };
 
 const options: readonly Option[] = [
-  option('--tensorrt-version <version>', "version to write for (default: trtexec's, else 10.16)"),
+  option('--tensorrt-version <version>', "version to write for (default: trtexec's, else 10.16)").argParser(
+    checked('--tensorrt-version', isVersion, versionExpected),
+  ),
   option('--trtexec <path>', 'trtexec (default: TRTEXEC, PATH, and the usual places)'),
   // `build` is true unless this is given.
   option('--no-build', 'write everything but engines; build.sh makes them where the GPU is'),
@@ -38,10 +49,9 @@ const options: readonly Option[] = [
   ),
   option('--allow-tf32', 'let products of f32 lose 13 bits in TF32'),
   sized('--optimization-level <n>', "0 to 5 (default: trtexec's, 3)", 'optimizationLevel'),
-  option('--workspace <size>', 'most memory that a layer may work in, such as 4G').argParser((text) => {
-    if (isMemorySize(text)) return text;
-    throw new UsageError(`"${text}" is no value for --workspace: ${memorySizeExpected}, was expected.`);
-  }),
+  option('--workspace <size>', 'most memory that a layer may work in, such as 4G').argParser(
+    checked('--workspace', isMemorySize, memorySizeExpected),
+  ),
   option('--version-compatible', 'engines that later versions of TensorRT load, too'),
   option('--hardware-compatibility <how>', 'none (default), ampere+ or same-compute-capability').argParser(
     oneOf('--hardware-compatibility', ['none', 'ampere+', 'same-compute-capability']),
@@ -49,18 +59,18 @@ const options: readonly Option[] = [
   option('--strip-weights', 'engines without weights, which a refit puts in'),
   option('--weight-streaming', 'engines whose weights may stay in host memory'),
   option('--timing-cache <file>', "timing cache to begin with (default: the package's, if there is one)"),
-  option('--timing-cache-sha256 <hash>', 'what that file has to be'),
+  option('--timing-cache-sha256 <hash>', 'what that file has to be').argParser(
+    checked('--timing-cache-sha256', isSha256, sha256Expected),
+  ),
   option('--error-on-timing-cache-miss', 'fail where that file lacks a timing'),
   sized('--build-timeout <seconds>', 'longest time that an engine may take (default: none)', 'buildTimeout'),
   option('--cache-dir <folder>', 'keep engines here, and take them from here when nothing has changed'),
 ];
 
-/** What stands behind `--`. */
-export const trtexecArguments = '[trtexec-arguments...]';
-
 /** Adds the flags of the target tensorrt, under a heading of their own. */
 export function addTensorrtFlags(command: Command): Command {
-  command.argument(trtexecArguments, 'behind "--": passed on to trtexec as they are');
+  command.usage('[options] <model> [-- trtexec-arguments...]');
+  command.argument('[trtexec-arguments...]', 'passed on to trtexec as they are');
   for (const flag of options) command.addOption(flag);
   return command;
 }
@@ -96,6 +106,10 @@ export function takeTensorrtFlags<T extends TensorrtFlags & Pick<CompileOptions,
     if (first != null) throw new UsageError(`${first} goes with --target tensorrt.`);
     if (words.length > 0)
       throw new UsageError('What stands behind "--" is for trtexec, and goes with --target tensorrt.');
+    return { rest: rest as Omit<T, keyof TensorrtFlags>, tensorrt: undefined, explain: false };
+  }
+  // A repository is served by ONNX Runtime unless something is said of TensorRT.
+  if (target === 'triton' && first == null && words.length === 0) {
     return { rest: rest as Omit<T, keyof TensorrtFlags>, tensorrt: undefined, explain: false };
   }
   refuseContradictions(given as TensorrtFlags, form);
@@ -135,6 +149,13 @@ function refuseContradictions(flags: TensorrtFlags, form: CompileOptions['form']
 
 function option(flags: string, description: string): Option {
   return new Option(flags, description).helpGroup(heading);
+}
+
+function checked(flag: string, holds: (text: string) => boolean, expected: string): (text: string) => string {
+  return (text) => {
+    if (holds(text)) return text;
+    throw new UsageError(`"${text}" is no value for ${flag}: ${expected}, was expected.`);
+  };
 }
 
 function shares(text: string): readonly number[] {

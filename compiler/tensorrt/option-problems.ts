@@ -41,6 +41,23 @@ export function areShares(shares: readonly number[]): boolean {
 /** What {@link areShares} takes. */
 export const sharesExpected = 'a number from 0 to 1 for each loop, 1 in all';
 
+/** A version that graphs can be written for. */
+export function isVersion(text: string): boolean {
+  const version = parseVersion(text);
+  return version !== undefined && version.major >= oldestVersion.major;
+}
+
+/** What {@link isVersion} takes. */
+export const versionExpected = `a version from ${formatVersion(oldestVersion)} on, such as 10.16`;
+
+/** A SHA-256 as it is written. */
+export function isSha256(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
+
+/** What {@link isSha256} takes. */
+export const sha256Expected = 'a SHA-256, which has 64 digits and letters from a to f';
+
 /** What `isMemorySize` takes. */
 export const memorySizeExpected = 'a size with B, K, M or G behind it, such as 4G';
 
@@ -84,9 +101,7 @@ function valueProblems(
     if (value !== undefined && !holds(value)) invalid(option as keyof typeof numberRules, expected);
   }
   const { tensorrtVersion, attention, exitShares, meanLoops, workspace, timingCacheSha256, timingCache } = options;
-  const version = tensorrtVersion === undefined ? undefined : parseVersion(tensorrtVersion);
-  if (tensorrtVersion !== undefined && (version === undefined || version.major < oldestVersion.major))
-    invalid('tensorrtVersion', `a version from ${formatVersion(oldestVersion)} on, such as 10.16`);
+  if (tensorrtVersion !== undefined && !isVersion(tensorrtVersion)) invalid('tensorrtVersion', versionExpected);
   if (attention !== undefined && !['auto', 'native', 'parts'].includes(attention))
     invalid('attention', 'auto, native or parts');
   if (exitShares !== undefined && !areShares(exitShares)) invalid('exitShares', sharesExpected);
@@ -97,8 +112,7 @@ function valueProblems(
     error('no-exits', message, 'Use the form "depth-batched".');
   }
   if (workspace !== undefined && !isMemorySize(workspace)) invalid('workspace', memorySizeExpected);
-  if (timingCacheSha256 !== undefined && !/^[0-9a-f]{64}$/.test(timingCacheSha256))
-    invalid('timingCacheSha256', 'a SHA-256: 64 digits and letters a to f');
+  if (timingCacheSha256 !== undefined && !isSha256(timingCacheSha256)) invalid('timingCacheSha256', sha256Expected);
   if (timingCacheSha256 !== undefined && timingCache === undefined) {
     const message = '"timingCacheSha256" says which timing cache to start from, and none is given.';
     error('invalid-option', message, 'Give "timingCache" as well.');

@@ -4,15 +4,15 @@ import { expect } from 'vitest';
 import { compile } from '../../compiler/compile.ts';
 import type { CompileOptions, CompileResult } from '../../compiler/compile-options.ts';
 import { type Package, readPackage } from '../../files/package.ts';
-import { makeTinyModel } from '../support/tiny-model.ts';
+import { makeTinyModel, type TinyModelOptions } from '../support/tiny-model.ts';
 
 /** Nothing of the machine's own: no trtexec, and no GPU. */
 export const emptyEnv = { PATH: '/nowhere' } as const;
 
 /** A model of two loops and one exit, small enough to be compiled in no time. */
-export function tinyModelFolder(scratch: string): string {
+export function tinyModelFolder(scratch: string, options: Partial<TinyModelOptions> = {}): string {
   const folder = join(scratch, 'model');
-  makeTinyModel(folder, { block: 1, exits: { after: [1] }, maxPositions: 256 });
+  makeTinyModel(folder, { block: 1, exits: { after: [1] }, maxPositions: 256, ...options });
   return folder;
 }
 
