@@ -45,7 +45,7 @@ export async function buildPlans(options: BuildPlansOptions): Promise<Result<rea
   const named: string[] = [];
   try {
     const attentions = await attentionsOf(folder, facts);
-    jobs = buildJobs(facts, trtexec.version, (graph) => attentions.get(graph) ?? []);
+    jobs = buildJobs({ ...manifest, tensorrt: facts }, trtexec.version, (graph) => attentions.get(graph) ?? []);
     const gpu = await identifyGpu({ env, signal });
     const machine = machineOf(gpu);
     const cache = cacheDir === undefined || !machine ? undefined : { plans: planCache(cacheDir), machine };

@@ -41,14 +41,11 @@ export function planPackageEngines(
   },
 ): PackageEngines {
   const { options, choice, attention } = settled;
+  const interfaces = Object.fromEntries(onnx.map(({ name }, i) => [name, describeInterface(graphs[i]!.graph)]));
   const { facts, explanation } = describeEngines({
     choice,
     form,
-    graphs: onnx.map(({ name, bytes }, i) => ({
-      file: name,
-      bytes,
-      inputs: describeInterface(graphs[i]!.graph).inputs,
-    })),
+    graphs: onnx.map(({ name, bytes }) => ({ file: name, bytes, inputs: interfaces[name]!.inputs })),
     attention,
     recursion: model.recursion,
     pages: pagesOf(options),
@@ -56,7 +53,7 @@ export function planPackageEngines(
     timingCacheSha256: options.tensorrt?.timingCacheSha256,
   });
   const bytesOf = (graph: string) => onnx.find(({ name }) => name === graph)!.bytes;
-  const jobs = buildJobs(facts, choice.version, (graph) => {
+  const jobs = buildJobs({ graphs: interfaces, tensorrt: facts }, choice.version, (graph) => {
     const decoded = decodeModel(bytesOf(graph), graph);
     invariant(decoded.ok, `${graph} was written and cannot be read`);
     return attentionNames(decoded.value);

@@ -60,7 +60,7 @@ describe('engines that are built', () => {
     const { manifest } = await opened(folder);
     expect(manifest.plans).toEqual(built.value);
     expect(built.value.map(({ file }) => file)).toEqual(engineFiles);
-    const jobs = buildJobs(manifest.tensorrt!, { major: 11, minor: 1, patch: 0 }, () => []);
+    const jobs = buildJobs({ ...manifest, tensorrt: manifest.tensorrt! }, { major: 11, minor: 1, patch: 0 }, () => []);
     for (const [i, stamp] of built.value.entries()) {
       const bytes = readFileSync(join(folder, stamp.file));
       expect(stamp).toEqual({

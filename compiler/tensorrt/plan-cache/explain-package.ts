@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
-import type { TensorrtFacts } from '../../../files/manifest.ts';
 import { readPackage } from '../../../files/package.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { attentionNames } from '../../../targets/tensorrt/attention-names.ts';
@@ -9,9 +8,8 @@ import { buildArguments, settingsProblems } from '../../../targets/tensorrt/trte
 import { findTrtexec } from '../../../targets/tensorrt/trtexec/find-trtexec.ts';
 import { identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
 import { atLeast, defaultVersion, formatVersion, parseVersion } from '../../../targets/tensorrt/versions.ts';
-import { buildJobs, settledJob } from '../build-jobs.ts';
+import { buildJobs, type JobFacts, settledJob } from '../build-jobs.ts';
 import { argumentFiles, packageParts } from './collect-parts.ts';
-import { enginesInOrder } from './engines-in-order.ts';
 import { type Explanation, explainMiss, type UnknownPart } from './explain-miss.ts';
 import { planCache } from './plan-cache.ts';
 import type { PlanParts } from './plan-parts.ts';
@@ -57,7 +55,8 @@ export async function explainPackage(folder: string, options: ExplainOptions): P
     if (!read.ok) return read;
     const { manifest } = read.value;
     if (manifest.tensorrt === undefined) return failure(notForEngines(folder));
-    const facts = { ...manifest.tensorrt, engines: enginesInOrder(manifest, manifest.tensorrt) };
+    const facts = manifest.tensorrt;
+    const built = { graphs: manifest.graphs, tensorrt: facts };
     const entries = await readEntries(cacheDir);
     if (!entries.ok) return entries;
     const machine = await machineParts(options);
@@ -69,7 +68,7 @@ export async function explainPackage(folder: string, options: ExplainOptions): P
       const ofPackage = await packageParts(graph, { folder, hashes, signal });
       if (!ofPackage.ok) return ofPackage;
       const attentions = await attentionsOf(folder, graph);
-      const argumentsFor = (version: string) => argumentsOf(facts, plan, attentions, version);
+      const argumentsFor = (version: string) => argumentsOf(built, plan, attentions, version);
       const explained = explainMiss(
         {
           ...ofPackage.value,
@@ -97,18 +96,14 @@ export async function explainPackage(folder: string, options: ExplainOptions): P
  * What trtexec of a version would be called with, as keys have it. Of a version that cannot build the package at all:
  * what the one would be that the package is written for.
  */
-function argumentsOf(
-  facts: TensorrtFacts,
-  plan: string,
-  attentions: readonly string[],
-  version: string,
-): readonly string[] {
-  const own = parseVersion(facts.version) ?? defaultVersion;
+function argumentsOf(built: JobFacts, plan: string, attentions: readonly string[], version: string): readonly string[] {
+  const { settings, version: writtenFor } = built.tensorrt;
+  const own = parseVersion(writtenFor) ?? defaultVersion;
   const asked = parseVersion(version) ?? own;
   const refused =
-    settingsProblems(facts.settings, asked).some(({ severity }) => severity === 'error') ||
+    settingsProblems(settings, asked).some(({ severity }) => severity === 'error') ||
     (attentions.length > 0 && !atLeast(asked, 10, 14));
-  const jobs = buildJobs(facts, refused ? own : asked, () => attentions);
+  const jobs = buildJobs(built, refused ? own : asked, () => attentions);
   return buildArguments(settledJob(jobs.find(({ engine }) => engine.plan === plan)!));
 }
 
