@@ -4,6 +4,8 @@ import type { TritonModelConfig } from './model-config.ts';
 export interface ServingPolicy {
   /** Rows of a step, and sequences in flight. */
   readonly maxRows: number;
+  /** Rows of a step with prompts. */
+  readonly smallRows: number;
   /** Positions of a sequence. */
   readonly maxContext: number;
   /** Prompt tokens of a row in one step. */
@@ -24,17 +26,18 @@ export interface DriverConfigFacts {
 const usualNewTokens = 64;
 
 /**
- * The longest that a sequence may wait between two steps. Triton's default, a second, is shorter than a step with a
- * long prompt on a large model, and a sequence that Triton takes for dead never answers.
+ * Triton takes a sequence for dead that was not put back for so long: above the longest step, as whoever is taken for
+ * dead by mistake never gets an answer; and no longer than that, as a request that is cancelled while it waits for its
+ * next step keeps its place until then.
  */
-const idleMicroseconds = 120_000_000;
+const idleMicroseconds = 10_000_000;
 
 /**
  * config.pbtxt of the driver. As many sequences are in flight as a step has rows, with pages for all of them at their
  * longest, so that nobody who was let in waits for memory.
  */
 export function driverConfig({ name, policy, pageSize, onGpu }: DriverConfigFacts): TritonModelConfig {
-  const { maxRows, maxContext, prefillChunk } = policy;
+  const { maxRows, smallRows, maxContext, prefillChunk } = policy;
   const optional = (input: string, dataType: 'TYPE_INT64' | 'TYPE_FP32' | 'TYPE_BOOL') => {
     return { name: input, dataType, dims: [1], optional: true } as const;
   };
@@ -63,7 +66,8 @@ export function driverConfig({ name, policy, pageSize, onGpu }: DriverConfigFact
         what: 'Keys and values of loops that a token skips: last-exited, propagate or complete',
       },
       max_rows: { value: String(maxRows), what: 'Rows of a step' },
-      prefill_chunk: { value: String(prefillChunk), what: 'Prompt tokens of a step' },
+      prefill_rows: { value: String(smallRows), what: 'Rows of a step with prompts' },
+      prefill_chunk: { value: String(prefillChunk), what: 'Prompt tokens of such a step' },
       spans: {
         value: String(maxRows * Math.ceil(maxContext / pageSize)),
         what: `Memory: ${pageSize} positions each, at every depth. Requests wait while those of others are taken`,

@@ -50,6 +50,8 @@ def backend_utils() -> types.ModuleType:
     module.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE = 2
     module.Tensor, module.InferenceResponse, module.TritonError = Tensor, InferenceResponse, TritonError
 
+    module.Logger = types.SimpleNamespace(log_info=lambda message: None, log_warn=lambda message: None)
+
     def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
         return next((tensor for tensor in request.inputs() if tensor.name() == name), None)
 
@@ -182,11 +184,12 @@ def main() -> None:
     sys.modules["triton_python_backend_utils"] = backend_utils()
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(version))
+    stand_in = None
     if told.get("stand_in_tensorrt"):
         sys.path.insert(0, str(Path(__file__).parent))
-        import stand_in_tensorrt
+        import stand_in_tensorrt as stand_in
 
-        stand_in_tensorrt.install()
+        stand_in.install()
     import model as module
     from rtc_driver import onnx_engine
 
@@ -211,6 +214,9 @@ def main() -> None:
             for client in clients
         ]
         counters = {"steps": scheduler.counters.steps, "rows": scheduler.counters.rows}
+        if stand_in is not None:
+            assert stand_in.allocations() == 0, "memory of the GPU was not freed"
+            counters["launches"] = stand_in.launches()
         return {"clients": told, "batches": sizes, "used_pages": left, **counters}
 
     json.dump([run(scenario) for scenario in told["scenarios"]], sys.stdout)

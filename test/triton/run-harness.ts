@@ -45,6 +45,8 @@ export interface Served {
   readonly rows: number;
   /** Pages that nobody gave back. */
   readonly used_pages: number;
+  /** Runs of each profile of each plan, with the stand-in for TensorRT. */
+  readonly launches?: readonly number[];
 }
 
 /** Runs scenarios on the repository that a package is, one after the other in one process. */

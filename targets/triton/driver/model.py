@@ -57,7 +57,13 @@ class TritonPythonModel:
             int(args.get("model_instance_device_id") or 0),
         )
         self._scheduler = Scheduler(
-            facts, engine, spans, policy, int(told["max_rows"]), int(told["prefill_chunk"])
+            facts,
+            engine,
+            spans,
+            policy,
+            int(told["max_rows"]),
+            int(told["prefill_rows"]),
+            int(told["prefill_chunk"]),
         )
         self._new_tokens = int(told["max_new_tokens"])
         self._steps = int(told["steps_per_execute"])
@@ -67,6 +73,7 @@ class TritonPythonModel:
         self._executes = 0
 
     def execute(self, requests: list[Any]) -> None:
+        started = time.monotonic()
         self._executes += 1
         present: dict[int, Any] = {}
         for request in requests:
@@ -85,8 +92,16 @@ class TritonPythonModel:
                 request.set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
             else:
                 del self._clients[key]
+        seconds = time.monotonic() - started
+        if seconds > self._idle_seconds / 2:
+            pb_utils.Logger.log_warn(
+                f"an execute took {seconds:.1f} s, and Triton drops sequences after {self._idle_seconds:.1f} s "
+                "without a word to their clients: raise max_sequence_idle_microseconds"
+            )
 
     def finalize(self) -> None:
+        ran = self._scheduler.counters
+        pb_utils.Logger.log_info(f"{self._executes} executes, {ran.steps} steps, {ran.rows} rows")
         for key in self._scheduler.keys():
             self._scheduler.drop(key)
         self._scheduler.engine.close()

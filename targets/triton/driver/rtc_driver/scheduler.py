@@ -12,7 +12,7 @@ from .facts import Facts
 from .page_pool import Spans
 from .sampling import draw_token
 from .sequence import Pass, Request, Sequence
-from .step_inputs import StepInputs, padded_tokens, step_inputs
+from .step_inputs import StepInputs, needs_idle, padded_tokens, step_inputs
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,18 @@ class Scheduler:
         spans: Spans,
         policy: str,
         max_rows: int,
+        prefill_rows: int,
         prefill_chunk: int,
     ) -> None:
+        if engine.least and facts.boundary and min(max_rows, prefill_rows) < 2:
+            raise ValueError("a model with a prelude or a coda needs 2 rows in a step, for one to idle")
         self.facts = facts
         self.engine = engine
         self.spans = spans
         self.counters = Counters()
         self._policy = policy
-        # Where lists may not be empty, a row may have to idle so that the others can work.
-        self._max_rows = max(1, max_rows - engine.least * facts.boundary)
+        self._max_rows = max_rows
+        self._prefill_rows = prefill_rows
         self._chunk = prefill_chunk
         self._sequences: dict[Hashable, Sequence] = {}
         self._age = 0
@@ -112,8 +115,8 @@ class Scheduler:
         for sequence in there:
             self._start_passes(sequence)
         ready = [p for s in there for p in s.passes if p.is_ready(self.facts)]
-        decode = [p for p in ready if len(p.tokens) == 1][: self._max_rows]
-        prefill = self._prefill_rows(p for p in ready if len(p.tokens) > 1)
+        decode = self._fit([p for p in ready if len(p.tokens) == 1], self._max_rows)
+        prefill = self._fit(self._chunks(p for p in ready if len(p.tokens) > 1), self._prefill_rows)
         return [event for rows in (decode, prefill) if rows for event in self._run(rows)]
 
     def _admit(self) -> None:
@@ -142,13 +145,20 @@ class Scheduler:
             self.engine.wipe("coda", boundary)
         sequence.start_pass(self.facts, self._chunk)
 
-    def _prefill_rows(self, ready: Iterable[Pass]) -> list[Pass]:
+    def _fit(self, ready: list[Pass], most: int) -> list[Pass]:
+        """The first of those that are ready, with room for a row that idles if one has to."""
+        rows = ready[:most]
+        if rows and self.engine.least and len(rows) == most and needs_idle(self.facts, rows):
+            rows.pop()
+        return rows
+
+    def _chunks(self, ready: Iterable[Pass]) -> list[Pass]:
         """Chunks that, padding included, have no more tokens than one whole chunk."""
         rows: list[Pass] = []
         longest = 0
         for p in ready:
             padded = max(longest, padded_tokens(len(p.tokens)))
-            if rows and ((len(rows) + 1) * padded > self._chunk or len(rows) == self._max_rows):
+            if rows and (len(rows) + 1) * padded > self._chunk:
                 continue
             rows.append(p)
             longest = padded
@@ -156,7 +166,7 @@ class Scheduler:
 
     def _run(self, passes: Rows[Pass]) -> list[TokenEvent]:
         facts = self.facts
-        inputs = step_inputs(facts, passes, self.engine.least)
+        inputs = step_inputs(facts, passes, self.engine.least, self._chunk)
         drawn = [p for p in passes if p.chooses and p.may_leave(facts) and p.sequence.request.temperature > 0]
         outputs = self.engine.run(inputs.feeds, logits=bool(drawn))
         self.counters.steps += 1

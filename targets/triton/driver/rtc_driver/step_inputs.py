@@ -20,6 +20,16 @@ def padded_tokens(longest: int) -> int:
     return 1 if longest <= 1 else -(-longest // _LANES) * _LANES
 
 
+def needs_idle(facts: Facts, passes: Sequence[Pass]) -> bool:
+    """
+    Whether a row has to idle where no list may be empty: somebody has to enter, as the states of
+    those who do are overwritten, and somebody has to leave.
+    """
+    enters = facts.prelude == 0 or any(p.depth == 0 for p in passes)
+    leaves = facts.coda == 0 or any(p.may_leave(facts) for p in passes)
+    return not (enters and leaves)
+
+
 @dataclass(frozen=True)
 class StepInputs:
     """Feeds for the graph, and the way back from its outputs to passes."""
@@ -34,19 +44,20 @@ class StepInputs:
     heads: list[int]
 
 
-def step_inputs(facts: Facts, passes: Sequence[Pass], least: int) -> StepInputs:
+def step_inputs(facts: Facts, passes: Sequence[Pass], least: int, chunk: int) -> StepInputs:
     """
     Makes inputs out of passes. `least` is the fewest entries that lists of rows and page tables may
     have: where it is 1, rows that idle fill up, at depth 0 and without a past; what comes of them is
-    not read. What pads rows is zero: it is computed with, and 0 · NaN would be NaN.
+    not read; and rows are padded to a whole chunk at most, which is what profiles end with. What pads
+    rows is zero: it is computed with, and 0 · NaN would be NaN.
     """
     widths = [-(-p.position // facts.page_size) for p in passes]
     # As wide as the longest row is each group's page table, so rows of like length go together.
-    order = sorted(range(len(passes)), key=lambda i: widths[i]) if facts.groups > 1 else [*range(len(passes))]
-    starts = facts.prelude > 0 and any(p.depth == 0 for p in passes)
-    ends = facts.coda == 0 or any(p.may_leave(facts) for p in passes)
+    order = list(range(len(passes)))
+    if facts.groups > 1:
+        order.sort(key=lambda i: widths[i])
     rows = max(len(passes), least * facts.groups)
-    if least and rows == len(passes) and not (ends and (starts or facts.prelude == 0)):
+    if least and rows == len(passes) and needs_idle(facts, passes):
         rows += 1
     idle = [*range(len(passes), rows)]
     places = [0] * len(passes)
@@ -54,6 +65,8 @@ def step_inputs(facts: Facts, passes: Sequence[Pass], least: int) -> StepInputs:
         places[i] = place
 
     tokens = padded_tokens(max(len(p.tokens) for p in passes))
+    if least:
+        tokens = min(tokens, max(1, chunk))
     input_ids = np.zeros((rows, tokens), np.int64)
     position_ids = np.zeros((rows, tokens), np.int64)
     hidden = np.zeros((rows, tokens, facts.hidden_size), facts.numbers)
@@ -96,8 +109,10 @@ def step_inputs(facts: Facts, passes: Sequence[Pass], least: int) -> StepInputs:
         "past_length": past_length,
     }
     all_rows = [*order, *idle]
+    each, over = divmod(rows, facts.groups)
     for g in range(facts.groups):
-        members = all_rows[g * rows // facts.groups : (g + 1) * rows // facts.groups]
+        first = g * each + min(g, over)
+        members = all_rows[first : first + each + (g < over)]
         name = "page_table" if facts.groups == 1 else f"page_table.{g}"
         feeds[name] = _page_table(members, passes, widths, least, boundary=False)
     if facts.boundary:

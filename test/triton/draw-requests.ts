@@ -1,0 +1,64 @@
+import { expect } from 'vitest';
+import type { GenerationRequest } from '../../runtime/depth-batched/request.ts';
+import { randomStream } from '../support/random.ts';
+import type { Generated } from './reference.ts';
+import type { ClientRequest, Scenario } from './run-harness.ts';
+
+/** Requests that come when they come, the last of them once others have ended. */
+export function drawRequests(
+  seed: number,
+  count: number,
+  {
+    vocabulary,
+    longest,
+    threshold,
+  }: { readonly vocabulary: number; readonly longest: number; readonly threshold: number },
+): readonly GenerationRequest[] {
+  const random = randomStream(String(seed));
+  const upTo = (most: number) => 1 + Math.floor(random() * most);
+  return Array.from({ length: count }, (_, i) => ({
+    prompt: Array.from({ length: upTo(longest) }, () => upTo(vocabulary - 1)),
+    maxNewTokens: upTo(24),
+    exit: { kind: 'threshold', threshold: i % 4 === 3 ? 1 : threshold },
+    ...(i % 3 === 2 && { sampling: { kind: 'sample', temperature: 0.8, seed: i } }),
+    ...(i % 2 === 0 && { ignoreEos: true }),
+  }));
+}
+
+/** The same as a client of Triton's says it: as parameters, or as inputs. */
+export function asClient(
+  { prompt, maxNewTokens, exit, sampling, ignoreEos }: GenerationRequest,
+  arrives: number,
+): ClientRequest {
+  const threshold = exit?.kind === 'threshold' ? exit.threshold : 1;
+  const { temperature = 0, seed = 0 } = sampling?.kind === 'sample' ? sampling : {};
+  if (arrives % 2 === 0) {
+    const parameters = { max_new_tokens: maxNewTokens, exit_threshold: threshold, temperature, seed };
+    return { input_ids: prompt, arrives, parameters: { ...parameters, ignore_eos: ignoreEos ?? false } };
+  }
+  const inputs: NonNullable<ClientRequest['inputs']> = {
+    max_new_tokens: ['int64', maxNewTokens],
+    exit_threshold: ['float32', threshold],
+    ...(sampling && { temperature: ['float64', temperature], seed: ['int64', seed] }),
+    ...(ignoreEos && { ignore_eos: ['bool', true] }),
+  };
+  return { input_ids: prompt, arrives, inputs };
+}
+
+/** Eight slots, batches by chance, requests that trickle in. */
+export function scenarioOf(requests: readonly GenerationRequest[], more: Partial<Scenario> = {}): Scenario {
+  const clients = requests.map((request, i) => asClient(request, Math.floor(i / 2) * 5 + (i % 2)));
+  const parameters = { max_rows: '6', prefill_chunk: '16', spans: '60', threads: '1', ...more.parameters };
+  return { requests: clients, seed: 7, max_candidate_sequences: 8, max_batch_size: 8, ...more, parameters };
+}
+
+export function results(clients: readonly (Generated & { readonly error: string | null })[]): readonly Generated[] {
+  for (const { error } of clients) expect(error).toBeNull();
+  return clients.map(({ tokens, exits }) => ({ tokens, exits }));
+}
+
+/** A comparison that nothing could fail would be none: tokens leave at several depths. */
+export function expectMixed(runs: readonly Generated[], loops: number): void {
+  const exits = new Set(runs.flatMap((run) => run.exits));
+  expect([...exits].sort()).toEqual(Array.from({ length: loops }, (_, i) => i + 1));
+}
