@@ -132,6 +132,7 @@ function makes(check: Check, facts: NodeFacts, region: Region): readonly (Partia
         `It is of ${node.domain}, and ${parser} does not look at domains: it reads the ${node.opType} of ai.onnx, which means something else.`,
         'Write it in operators of ai.onnx.',
       );
+      return [];
     }
     if (node.opType === 'If') return checkIf(check, facts, region);
     if (node.opType === 'Loop') return checkLoop(check, facts, region);
@@ -142,7 +143,7 @@ function makes(check: Check, facts: NodeFacts, region: Region): readonly (Partia
   }
   const local = check.functions.get(node.opType);
   if (local) return call(check, facts, region);
-  if (operator?.since) {
+  if (operator?.since && !isForeign(node)) {
     const since = formatVersion(operator.since);
     report(
       `${parser} has no ${node.opType}: its parser reads it from ${since} on.`,

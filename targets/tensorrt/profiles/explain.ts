@@ -20,6 +20,12 @@ export function explainProfiles(policy: ProfilePolicy, engines: readonly EngineP
   const pages = largestPages(inputs);
   if (pages > 0)
     lines.push(`All pages hold ${count(pages)} numbers: ${size(pages, 2)} of 16 bits, ${size(pages, 4)} of 32.`);
+  const large = largeTensors(inputs);
+  if (large.length > 0) {
+    lines.push(
+      `${large[0]}${large.length === 1 ? ' has' : ` and ${plural(large.length - 1, 'other input')} have`} more than 2^31 - 1 numbers at max, which layers of TensorRT before 10.10 refuse, and some of later ones.`,
+    );
+  }
   return lines;
 }
 
@@ -31,11 +37,12 @@ function stepLines(policy: ProfilePolicy, has: (input: string) => boolean): stri
   const lines = [
     loops === 1
       ? `Slots: ${maxRows}. There is one loop: every row enters and leaves in every step.`
-      : `Slots: ${maxRows}. Tokens leave ${early ? `${shares}: after ${decimal(meanLoops)} of ${loops} loops on average` : `behind loop ${loops}, all of them`}.`,
+      : `Slots: ${maxRows}. Tokens leave ${early ? `${shares}: after ${decimal(meanLoops)} of ${loops} loops on average` : `behind loop ${loops}, as no shares of exits are given`}.`,
     `Steady state: ${plural(rows, 'row')} a step, one a slot and at any depth; of these ${entering} enter and ${leaving} leave.`,
     `Heads: ${early ? 'each row at an exit is asked whether it leaves' : 'rows that leave have a token chosen'}: ${asking} of ${rows}.`,
   ];
-  if (has('entering_rows')) lines.push(`Prelude: runs for the rows that enter, tuned for ${entering}.`);
+  if (has('entering_rows'))
+    lines.push(`Prelude: runs for the rows that enter, tuned for ${entering}; where none does, for an idle row more.`);
   if (has('leaving_rows')) lines.push(`Coda: runs for the rows that leave or ask, tuned for ${asking}.`);
   const pages = pagesOfContext(policy);
   const { block, boundary } = pagesOfAllSlots(policy);
@@ -88,6 +95,12 @@ function describe({ name, inputs }: Profile): string {
     }),
   );
   return `${name}: ${[...parts].join('; ')}`;
+}
+
+/** Inputs that may have more numbers than 31 bits count: many kernels address no more of a tensor. */
+function largeTensors(inputs: readonly (readonly [string, { readonly max: readonly number[] }])[]): readonly string[] {
+  const large = inputs.filter(([, { max }]) => max.reduce((product, n) => product * n, 1) > 2 ** 31 - 1);
+  return [...new Set(large.map(([name]) => name))];
 }
 
 /** Numbers in all pages of the largest profile. */

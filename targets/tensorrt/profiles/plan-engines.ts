@@ -31,7 +31,7 @@ export function planEngines(options: {
         ? unrolledProfiles(policy)
         : file === propagateGraphName
           ? propagateProfiles(policy)
-          : stepProfiles(policy);
+          : stepProfiles(policy, inputs.some(({ name }) => name === 'entering_rows') ? 1 : 0);
     const profiles = withoutCopies(named.map((profile) => profileOf(inputs, profile)));
     const stem = basename(file, '.onnx');
     if (!separate) return [{ graph: file, plan: `${stem}.all.plan`, profiles }];

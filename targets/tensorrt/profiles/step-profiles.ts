@@ -15,8 +15,11 @@ import { steadyState } from './steady-state.ts';
  *
  * The pages are those of all slots, each with a full context at every depth, and page 0. Fewer are allowed, down to page
  * 0 and one page, for machines with less memory and for checks.
+ *
+ * @param idleRows 1 where the graph has entering_rows: a step into which no row enters then has one row more, the idle
+ *   one, however many others it has
  */
-export function stepProfiles(policy: ProfilePolicy): readonly NamedProfile[] {
+export function stepProfiles(policy: ProfilePolicy, idleRows: 0 | 1 = 0): readonly NamedProfile[] {
   const { groups, maxRows, prefillChunk } = policy;
   const { rows, entering, leaving, asking } = steadyState(policy);
   const smallRows = Math.min(maxRows, policy.smallRows);
@@ -24,17 +27,17 @@ export function stepProfiles(policy: ProfilePolicy): readonly NamedProfile[] {
   const one = exactly(1);
 
   return [
-    profile('decode', rowsOf(rows, maxRows), one, (most) => ({
+    profile('decode', rowsOf(rows, maxRows + idleRows), one, (most) => ({
       heads: listed(asking, most),
       entering: listed(entering, most),
       leaving: listed(Math.max(asking, leaving), most),
     })),
-    profile('small', rowsOf(1, smallRows), one, (most) => ({
+    profile('small', rowsOf(1, smallRows + idleRows), one, (most) => ({
       heads: listed(1, most),
       entering: listed(1, most),
       leaving: listed(1, most),
     })),
-    profile('prefill', rowsOf(1, smallRows), sizeRange(1, prefillChunk, prefillChunk), (most) => ({
+    profile('prefill', rowsOf(1, smallRows + idleRows), sizeRange(1, prefillChunk, prefillChunk), (most) => ({
       // The last token of a prompt is all that decoding wants, a whole chunk of one row what checks and measures do.
       heads: listed(1, Math.max(most, prefillChunk)),
       entering: listed(1, most),
