@@ -1,5 +1,5 @@
-import { exponential } from './exponential.ts';
 import { uniform } from './random.ts';
+import { blockSize, blockSums, bucketSums, weightsOf } from './token-weights.ts';
 
 /** How the next token is chosen from the logits. */
 export type Sampling =
@@ -27,84 +27,104 @@ export type Sampling =
  * sequence of a call with seed s + i does, whatever else is in the batch.
  * @param sequence place of the sequence among the prompts, from 0
  * @param step how many tokens the sequence already got
+ * @param likeliest what greedy would take, where that is known already: a pass over the vocabulary less
  */
-export function chooseToken(logits: Float32Array, sampling: Sampling, sequence: number, step: number): number {
-  const best = largest(logits);
-  if (sampling.kind === 'greedy') return best;
+export function chooseToken(
+  logits: Float32Array,
+  sampling: Sampling,
+  sequence: number,
+  step: number,
+  likeliest: number = largest(logits),
+): number {
+  if (sampling.kind === 'greedy') return likeliest;
   const { temperature = 1, topK = logits.length, topP = 1, seed = 0 } = sampling;
   const share = uniform(seed + sequence, step);
-  const weigh = (token: number) => exponential((logits[token]! - logits[best]!) / temperature);
+  const softmax = { logits, peak: logits[likeliest]!, temperature };
   if (topK < logits.length) {
-    const tokens = likeliest(logits, topK);
-    const weights = Float64Array.from(tokens, weigh);
+    const tokens = firstTokens(logits, topK);
+    const weights = weigh(softmax, tokens);
     return drawFrom(tokens, topP < 1 ? cut(weights, topP * sum(weights)) : weights, share);
   }
-  return topP < 1 ? drawNucleus(logits, temperature, topP, share) : drawAny(logits, temperature, share);
+  return topP < 1 ? drawNucleus(softmax, topP, share) : drawAny(softmax, share);
+}
+
+/** What tokens are drawn from: e^((logit - peak) / temperature) is a token's weight. */
+interface Softmax {
+  readonly logits: Float32Array;
+  /** The largest of them. */
+  readonly peak: number;
+  readonly temperature: number;
+}
+
+function weigh({ logits, peak, temperature }: Softmax, tokens: Uint32Array): Float64Array {
+  return weightsOf(tokens, logits, peak, temperature);
 }
 
 function largest(logits: Float32Array): number {
   let best = 0;
-  for (let token = 1; token < logits.length; token++) if (logits[token]! > logits[best]!) best = token;
+  let peak = logits[0]!;
+  for (let token = 1; token < logits.length; token++) {
+    const logit = logits[token]!;
+    if (logit > peak) {
+      peak = logit;
+      best = token;
+    }
+  }
   return best;
 }
 
-// What follows runs for every row that draws, over a whole vocabulary: loops without calls to speak of.
-
 /** A token of all: the first behind which the weights of those up to it exceed `share` of the total. */
-function drawAny(logits: Float32Array, temperature: number, share: number): number {
-  const peak = logits[largest(logits)]!;
-  const block = 256;
-  const sums = new Float64Array(Math.ceil(logits.length / block));
-  for (let i = 0; i < sums.length; i++) {
-    const end = Math.min(logits.length, (i + 1) * block);
-    let inside = 0;
-    for (let token = i * block; token < end; token++) inside += exponential((logits[token]! - peak) / temperature);
-    sums[i] = inside;
-  }
+function drawAny(softmax: Softmax, share: number): number {
+  const { logits, peak, temperature } = softmax;
+  const sums = blockSums(logits, peak, temperature);
   let left = share * sum(sums);
-  let first = 0;
-  while (first < sums.length - 1 && left >= sums[first]!) left -= sums[first++]!;
-  const end = Math.min(logits.length, (first + 1) * block);
-  for (let token = first * block; token < end; token++) {
-    left -= exponential((logits[token]! - peak) / temperature);
-    if (left < 0) return token;
-  }
-  // Rounding may leave a sliver behind the last one.
-  return end - 1;
+  let block = 0;
+  while (block < sums.length - 1 && left >= sums[block]!) left -= sums[block++]!;
+  const first = block * blockSize;
+  const tokens = new Uint32Array(Math.min(blockSize, logits.length - first));
+  for (let i = 0; i < tokens.length; i++) tokens[i] = first + i;
+  return drawBehind(tokens, weigh(softmax, tokens), left);
 }
 
-/** A token of the smallest set of likeliest ones whose weights reach `topP` of the total. */
-function drawNucleus(logits: Float32Array, temperature: number, topP: number, share: number): number {
-  const peak = logits[largest(logits)]!;
-  const weights = new Float64Array(logits.length);
-  let total = 0;
-  for (let token = 0; token < weights.length; token++) {
-    const weight = exponential((logits[token]! - peak) / temperature);
-    weights[token] = weight;
-    total += weight;
+/**
+ * A token of the smallest set of likeliest ones whose weights reach `topP` of the total. Only the bucket in which the
+ * set ends is sorted, and the one in which the draw falls.
+ */
+function drawNucleus(softmax: Softmax, topP: number, share: number): number {
+  const { logits, peak, temperature } = softmax;
+  const { sums, buckets } = bucketSums(logits, peak, temperature);
+  const enough = topP * sum(sums);
+  let last = 0;
+  let before = 0;
+  while (last < sums.length - 1 && before + sums[last]! < enough) before += sums[last++]!;
+  const tokens = inBucket(logits, buckets, last);
+  const kept = cut(weigh(softmax, tokens), enough - before);
+  let left = share * (before + sum(kept));
+  for (let bucket = 0; bucket < last; bucket++) {
+    if (left < sums[bucket]!) {
+      const within = inBucket(logits, buckets, bucket);
+      return drawBehind(within, weigh(softmax, within), left);
+    }
+    left -= sums[bucket]!;
   }
-  const enough = topP * total;
-  const take = (tokens: Uint32Array) =>
-    cut(
-      Float64Array.from(tokens, (token) => weights[token]!),
-      enough,
-    );
-  // As a rule a few tokens reach it, and finding these is quicker than sorting all that may belong to the set.
-  const few = likeliest(logits, Math.min(256, logits.length));
-  const taken = take(few);
-  if (taken.length < few.length) return drawFrom(few, taken, share);
-  // Tokens below the floor weigh less than 1 - topP together, so the set does without them.
-  const floor = (total - enough) / weights.length;
-  const some = new Uint32Array(weights.length);
-  let count = 0;
-  for (let token = 0; token < weights.length; token++) if (weights[token]! >= floor) some[count++] = token;
-  const tokens = sorted(logits, some.subarray(0, count));
-  return drawFrom(tokens, take(tokens), share);
+  return drawBehind(tokens, kept, left);
+}
+
+/** The tokens of a bucket by falling logits. */
+function inBucket(logits: Float32Array, buckets: Uint16Array, bucket: number): Uint32Array {
+  const tokens: number[] = [];
+  for (let token = 0; token < logits.length; token++) if (buckets[token] === bucket) tokens.push(token);
+  return sorted(logits, Uint32Array.from(tokens));
 }
 
 /** One of the first tokens, as many as have weights. */
 function drawFrom(tokens: Uint32Array, weights: Float64Array, share: number): number {
-  let left = share * sum(weights);
+  return drawBehind(tokens, weights, share * sum(weights));
+}
+
+/** The first of those tokens behind which their weights exceed `amount`; the last where rounding leaves a sliver. */
+function drawBehind(tokens: Uint32Array, weights: Float64Array, amount: number): number {
+  let left = amount;
   for (let i = 0; i < weights.length; i++) {
     left -= weights[i]!;
     if (left < 0) return tokens[i]!;
@@ -127,7 +147,7 @@ function sum(numbers: Float64Array): number {
 }
 
 /** The tokens of the `count` largest logits, the largest first, of equals the lowest id. */
-function likeliest(logits: Float32Array, count: number): Uint32Array {
+function firstTokens(logits: Float32Array, count: number): Uint32Array {
   // A heap with the least likely of those kept on top. Ids go up, so whoever comes later has to be larger to get in.
   const heap = new Uint32Array(count);
   const below = (a: number, b: number) => logits[a]! < logits[b]! || (logits[a] === logits[b] && a > b);

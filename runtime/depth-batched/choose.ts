@@ -24,8 +24,9 @@ export function addToken(
 ): TokenEvent {
   const { request, tokens, exits } = sequence;
   const { sampling = { kind: 'greedy' } } = request;
+  const likeliest = result.likeliest[head]!;
   const token =
-    sampling.kind === 'greedy' ? result.likeliest[head]! : chooseToken(result.logits(head), sampling, 0, tokens.length);
+    sampling.kind === 'greedy' ? likeliest : chooseToken(result.logits(head), sampling, 0, tokens.length, likeliest);
   const forced = request.forced?.[tokens.length];
   const added = forced ?? token;
   tokens.push(added);
