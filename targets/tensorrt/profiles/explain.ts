@@ -37,7 +37,7 @@ function stepLines(policy: ProfilePolicy, has: (input: string) => boolean): stri
   const lines = [
     loops === 1
       ? `Slots: ${maxRows}. There is one loop: every row enters and leaves in every step.`
-      : `Slots: ${maxRows}. Tokens leave ${early ? `${shares}: after ${decimal(meanLoops)} of ${loops} loops on average` : `behind loop ${loops}, as no shares of exits are given`}.`,
+      : `Slots: ${maxRows}. Tokens leave ${early ? `${shares}: after ${decimal(meanLoops)} of ${loops} loops on average` : `behind loop ${loops}, as no share is told to leave earlier`}.`,
     `Steady state: ${plural(rows, 'row')} a step, one a slot and at any depth; of these ${entering} enter and ${leaving} leave.`,
     `Heads: ${early ? 'each row at an exit is asked whether it leaves' : 'rows that leave have a token chosen'}: ${asking} of ${rows}.`,
   ];
