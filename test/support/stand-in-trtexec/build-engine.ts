@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { OnnxModel } from '../../../targets/onnx/onnx-model.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { type Call, computeCapability, sayMachine, versionText } from './call.ts';
-import { failInBuild } from './failures.ts';
+import { failInBuild, refuseIllegal } from './failures.ts';
 import { encodePlan, sha256 } from './plan.ts';
 
 /** `--onnx … --saveEngine …`; returns the exit code. */
@@ -26,7 +26,7 @@ export async function buildEngine(call: Call): Promise<number> {
   log.library('I', `Opset version:    ${opsets.find(({ domain }) => domain === '')?.version ?? 0}`);
   log.library('I', `Producer name:    ${model.producerName}`);
   log.library('I', '----------------------------------------------------------------');
-  const parsing = await failInBuild('parsing', call, model);
+  const parsing = (await failInBuild('parsing', call, model)) ?? refuseIllegal(call, model);
   if (parsing !== undefined) return parsing;
   log.say('I', 'Finished parsing network model. Parse time: 0.0173271');
   if (!setShapes(call, graph.inputs)) return enginePartFailed(call);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import type { OnnxModel, OnnxNode } from '../../../targets/onnx/onnx-model.ts';
+import { illegalNodes } from '../../../targets/tensorrt/operators/check-legality.ts';
 import type { Call } from './call.ts';
 import type { Log } from './log.ts';
 import type { StandInSettings } from './settings.ts';
@@ -185,8 +186,26 @@ function named({ graph }: OnnxModel, at: number): string {
   return graph.nodes.at(at)?.outputs[0] ?? '';
 }
 
+const unknownOperator =
+  'onnxOpCheckers.cpp:838 In function checkFallbackPluginImporter:\n[6] creator && "Plugin not found, are the plugin name, version, and namespace correct?"';
+
+/**
+ * Refuses what the parser of the version would, by rtc's own list of operators: so that a graph of another version does not
+ * build in tests either. Undefined: it is taken.
+ */
+export function refuseIllegal(call: Call, model: OnnxModel): number | undefined {
+  const [major, minor] = call.version;
+  const [illegal] = illegalNodes(model, { major, minor });
+  if (illegal === undefined) return undefined;
+  const at = model.graph.nodes.findIndex(({ name, outputs }) => name === illegal.node || outputs[0] === illegal.node);
+  const said = `onnxOpCheckers.cpp:1 In function check${illegal.op}:\n[8] ${illegal.message}`;
+  if (at >= 0) return parseErrors(call, model, [at], said);
+  call.log.library('E', `ModelImporter.cpp:1054: ERROR: ${said}`);
+  return parseFailed(call);
+}
+
 /** The parser's complaint about a node that no importer knows, with the node in protobuf's text form in between. */
-function parseErrors(call: Call, { graph }: OnnxModel, nodes: readonly number[]): number {
+function parseErrors(call: Call, { graph }: OnnxModel, nodes: readonly number[], said = unknownOperator): number {
   const { log } = call;
   for (const number of nodes) {
     const node = graph.nodes[number]!;
@@ -196,10 +215,7 @@ function parseErrors(call: Call, { graph }: OnnxModel, nodes: readonly number[])
     );
     log.library('E', `ModelImporter.cpp:1050: --- Begin node ---\n${nodeText(node)}`);
     log.library('E', 'ModelImporter.cpp:1051: --- End node ---');
-    log.library(
-      'E',
-      'ModelImporter.cpp:1054: ERROR: onnxOpCheckers.cpp:838 In function checkFallbackPluginImporter:\n[6] creator && "Plugin not found, are the plugin name, version, and namespace correct?"',
-    );
+    log.library('E', `ModelImporter.cpp:1054: ERROR: ${said}`);
   }
   return parseFailed(call);
 }

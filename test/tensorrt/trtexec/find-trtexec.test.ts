@@ -104,7 +104,7 @@ test('the version counts, not what comes of asking for help', async () => {
 test('one that never answers is ended', async () => {
   const pids = join(scratch, 'pids');
   const env = standInEnv({ fail: 'help:hang', pids });
-  const result = await findTrtexec({ path: installed[0], env, timeoutMs: 600, graceMs: 50 });
+  const result = await findTrtexec({ path: installed[0], env, timeoutMs: 2500, graceMs: 50 });
   expect(result).toMatchObject({ ok: false, diagnostics: [{ code: 'trtexec-timeout' }] });
   await waitUntilGone((await readFile(pids, 'utf8')).trim().split('\n').map(Number));
 });

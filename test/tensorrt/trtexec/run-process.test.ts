@@ -87,7 +87,7 @@ test.each([
   const file = join(scratch, `pids-${how}`);
   const abort = new AbortController();
   const running = sh(`${stubborn(file)} while :; do sleep 0.05; done`, {
-    ...(how === 'timeout' ? { timeoutMs: 700 } : { signal: abort.signal }),
+    ...(how === 'timeout' ? { timeoutMs: 1500 } : { signal: abort.signal }),
   });
   const pids = await pidsIn(file, 2);
   if (how === 'aborted') abort.abort();
@@ -144,13 +144,13 @@ test('a time beyond what timers take is no time at all', async () => {
   expect((await sh('sleep 0.2', { timeoutMs: 1e12 })).end).toEqual({ kind: 'exited', code: 0 });
 });
 
-test('forty megabytes without a line feed, and 400 000 lines, take no memory', async () => {
+test('200 megabytes without a line feed, and 400 000 lines, take no memory', async () => {
   let lines = 0;
   let longest = 0;
   const resident = () => process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed;
   const begin = resident();
   let most = 0;
-  const { end } = await sh("head -c 40000000 /dev/zero | tr '\\0' x; echo; seq 1 400000", {
+  const { end } = await sh('head -c 200000000 /dev/zero; echo; seq 1 400000', {
     onLine(_, line) {
       lines++;
       longest = Math.max(longest, line.length);
@@ -160,7 +160,7 @@ test('forty megabytes without a line feed, and 400 000 lines, take no memory', a
   expect(end).toEqual({ kind: 'exited', code: 0 });
   expect(lines).toBe(400_001);
   expect(longest).toBe(16_384);
-  expect(most).toBeLessThan(30e6);
+  expect(most).toBeLessThan(120e6);
 });
 
 test('the log holds every byte, whole lines of both streams', async () => {

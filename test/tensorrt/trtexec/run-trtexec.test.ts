@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { exitCodeOf } from '../../../compiler/cli/exit-code.ts';
 import { formatDiagnostics } from '../../../files/format-diagnostics.ts';
+import { encodeModel } from '../../../targets/onnx/proto.ts';
 import { nodeDescriber } from '../../../targets/tensorrt/trtexec/describe-node.ts';
 import { commandLine } from '../../../targets/tensorrt/trtexec/quote-sh.ts';
 import { type RunOptions, runTrtexec } from '../../../targets/tensorrt/trtexec/run-trtexec.ts';
@@ -16,7 +17,7 @@ import {
   type StandInSettings,
   standInEnv,
 } from '../../support/stand-in-trtexec/settings.ts';
-import { buildArgs, smallModelBytes } from './small-model.ts';
+import { buildArgs, smallModel, smallModelBytes } from './small-model.ts';
 import { waitUntilGone } from './wait-until-gone.ts';
 
 let scratch: string;
@@ -287,12 +288,21 @@ test('a graph that is no ONNX', async () => {
   });
 });
 
+test('a graph of a later version, in the words of the parser', async () => {
+  const [first, ...rest] = smallModel.graph.nodes;
+  const nodes = [{ ...first!, opType: 'TensorScatter' }, ...rest];
+  await writeFile(join(folder, 'step.onnx'), encodeModel({ ...smallModel, graph: { ...smallModel.graph, nodes } }));
+  const result = await run({ version: '10.13.0' });
+  expect(result.diagnostics).toMatchObject([{ code: 'trtexec-parser' }]);
+  expect(result.diagnostics[0]!.message).toContain('While parsing node number 0 [TensorScatter -> ');
+});
+
 test.each([
   'timeout',
   'interrupted',
 ] as const)('it hangs and ignores being asked; so does its child: %s', async (how) => {
   const abort = new AbortController();
-  const running = run({ fail: 'build:hang' }, how === 'timeout' ? { timeoutMs: 1500 } : { signal: abort.signal });
+  const running = run({ fail: 'build:hang' }, how === 'timeout' ? { timeoutMs: 4000 } : { signal: abort.signal });
   for (let i = 0; i < 1000 && startedProcesses().length < 2; i++) await sleep(10);
   expect(startedProcesses()).toHaveLength(2);
   if (how === 'interrupted') abort.abort();
@@ -300,7 +310,7 @@ test.each([
   if (how === 'timeout') {
     expect(result.diagnostics).toMatchObject([{ code: 'trtexec-timeout' }]);
     expect(result.diagnostics[0]!.message).toContain(
-      'did not end within 1.5 seconds and was stopped while it was building',
+      'did not end within 4 seconds and was stopped while it was building',
     );
     expect(exitCodeOf(result.diagnostics)).toBe(4);
   } else {
