@@ -76,8 +76,8 @@ Examples:
   $ rtc compile model.json --target tensorrt -- --device=1 --maxAuxStreams=0`,
     );
   addTensorrtFlags(command);
-  return command.action((model: string, words: readonly string[], { dumpPasses, ...flags }: CompileFlags) => {
-    const { rest, tensorrt, explain } = takeTensorrtFlags(flags, words);
+  return command.action((model: string, { dumpPasses, ...flags }: CompileFlags) => {
+    const { rest, tensorrt, explain } = takeTensorrtFlags(flags, command.args.slice(1));
     refuseContradictions(rest);
     const options: CompileOptions = { ...rest, model, ...(tensorrt && { tensorrt }) };
     return start(command, (context) => compileInto(context, options, { dumpPasses, explain }));

@@ -69,8 +69,8 @@ const options: readonly Option[] = [
 
 /** Adds the flags of the target tensorrt, under a heading of their own. */
 export function addTensorrtFlags(command: Command): Command {
-  command.usage('[options] <model> [-- trtexec-arguments...]');
-  command.argument('[trtexec-arguments...]', 'passed on to trtexec as they are');
+  // Not declared as arguments, which would let them stand in front of `--`, too, and the list of commands be wide.
+  command.usage('[options] <model> [-- arguments of trtexec]').allowExcessArguments();
   for (const flag of options) command.addOption(flag);
   return command;
 }
