@@ -30,7 +30,11 @@ const tried = 4;
  * @returns the threshold; undefined when there is none that is clear
  */
 export async function verifyExits(options: VerifyExitsOptions): Promise<number | undefined> {
-  const { manifest, decoder, source, run, tolerance, tally, onRun, signal } = options;
+  const { manifest, decoder, source, tolerance, tally, onRun, signal } = options;
+  // In a step graph a token starts when the one before it has left, and sees what that one's coda made of the state it
+  // left with. Together they would see each other's coda behind every loop, as in the loop form.
+  const alone = manifest.recursion.coda > 0 && manifest.cache.pageSize !== undefined;
+  const run = alone ? byColumn(options.run) : options.run;
   const { confidences, scale } = await firstConfidences(options);
   // A probability changes by at most twice as much as the logits do.
   const band = 2 * tolerance('logits') * scale;
@@ -65,6 +69,19 @@ export async function verifyExits(options: VerifyExitsOptions): Promise<number |
     for (const call of calls) outputs.push(hidePadding(await steps.step(call), steps));
     return outputs;
   }
+}
+
+/** The same tokens, one column a call. */
+function byColumn({ name, calls }: Run): Run {
+  const column = (all: Float64Array, width: number, at: number) => all.filter((_, i) => i % width === at);
+  return {
+    name,
+    calls: calls.flatMap(({ batch, sequence, ids, attended }) =>
+      Array.from({ length: sequence }, (_, t) => ({
+        ...{ batch, sequence: 1, ids: column(ids, sequence, t), attended: column(attended, sequence, t) },
+      })),
+    ),
+  };
 }
 
 /** Confidence of every token behind the first exit, and the largest magnitude of the logits there. */

@@ -94,14 +94,14 @@ async function runInParts(
   feeds: ReadonlyMap<string, Tensor>,
   count: number,
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const ranges = decoder.sizes?.() ?? [];
-  const most = Math.max(1, ...ranges.map((range) => range.most.n ?? count));
-  const size = Math.min(most, Math.ceil(count / ranges.length));
-  if (ranges.length === 0 || size >= count) return decoder.run(feeds);
+  const ranges = decoder.sizes?.().length ?? 0;
+  if (ranges === 0) return decoder.run(feeds);
   const parts: ReadonlyMap<string, Tensor>[] = [];
-  for (let first = 0; first < count; first += size) {
-    const part = Math.min(size, count - first);
+  for (let first = 0; first < count; ) {
+    const most = decoder.sizes?.()[0]?.most.n ?? count;
+    const part = Math.max(1, Math.min(count - first, most, Math.ceil(count / ranges)));
     parts.push(await decoder.run(new Map([...feeds].map(([name, tensor]) => [name, slice(tensor, 0, first, part)]))));
+    first += part;
   }
   const together = (name: string) =>
     concat(
