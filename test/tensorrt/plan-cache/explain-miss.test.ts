@@ -66,6 +66,16 @@ describe('a miss names what differs', () => {
       ['--optShapes of profile 0 (decode): x is 1x9, and was 1x8', '--optShapes of profile 1 (small): more is new'],
     ],
     [
+      'plain flags before shapes, which are many',
+      ['--profile=0', '--minShapes=x:1', '--maxShapes=x:2', '--b=1'],
+      ['--profile=0', '--minShapes=x:2', '--maxShapes=x:4', '--b=2'],
+      [
+        '--b is "2", and was "1"',
+        '--minShapes of profile 0 (decode): x is 2, and was 1',
+        '--maxShapes of profile 0 (decode): x is 4, and was 2',
+      ],
+    ],
+    [
       'a profile that is new',
       ['--profile=0', '--minShapes=x:1'],
       ['--profile=0', '--minShapes=x:1', '--profile=2', '--minShapes=x:4'],
