@@ -17,9 +17,9 @@ import { readModel } from './read/read-model.ts';
 import type { SourceModel } from './read/source-model.ts';
 import { timingCacheName } from './tensorrt/build-jobs.ts';
 import { chooseTensorrt, type TensorrtChoice } from './tensorrt/choose-tensorrt.ts';
+import { meansTensorrt } from './tensorrt/means-tensorrt.ts';
 import { buildPackageEngines, planPackageEngines } from './tensorrt/package-engines.ts';
-import { stepPolicy } from './tensorrt/step-policy.ts';
-import { modelRepository } from './triton/write-repository.ts';
+import { repositoryFiles, repositoryFolder } from './triton/write-repository.ts';
 import { rtcVersion } from './version.ts';
 
 export { BrokenPassError } from './lower-model.ts';
@@ -50,7 +50,7 @@ async function compileModel(options: CompileOptions): Promise<Result<CompileResu
     const refused = options.stopAfter === undefined ? await checkPlace(out, inputsOf(model)) : undefined;
     if (refused) return failure(refused);
 
-    const settled = options.target === 'tensorrt' ? await settle(model, form, out, options) : success({ options });
+    const settled = meansTensorrt(options) ? await settle(model, form, out, options) : success({ options });
     if (!settled.ok) return failure(...read.diagnostics, ...settled.diagnostics);
     const lowered = lowerModel(model, form, settled.value.options);
     if (lowered.outcome === 'stopped') {
@@ -120,7 +120,9 @@ async function write(
       }),
     );
   }
-  const engines = choice && planPackageEngines(model, form, { graphs, onnx }, { options, choice, attention });
+  const repository = options.target === 'triton' ? repositoryFolder(model.name) : undefined;
+  const engines =
+    choice && planPackageEngines(model, form, { graphs, onnx, folder: repository }, { options, choice, attention });
   const facts: PackageFacts = {
     rtc: rtcVersion(),
     form,
@@ -134,16 +136,15 @@ async function write(
     ...(engines && { tensorrt: engines.facts }),
   };
   const layout = options.layout ?? 'rtc';
-  const policy = options.target === 'triton' ? stepPolicy(model, form, options) : undefined;
-  if (policy?.ok === false) return policy;
-  const repository = policy && (await modelRepository({ model, facts, onnx, policy: policy.value }));
+  const driver = repository === undefined ? success([]) : await repositoryFiles({ model, form, facts, onnx, options });
+  if (!driver.ok) return driver;
   const written = await writePackage({
     model,
     onnx,
     layout,
-    folder: repository?.folder,
+    folder: repository,
     extra: [
-      ...(repository?.files ?? []),
+      ...driver.value,
       ...(options.bindings ? [await bindingsFile(model, facts, onnx, layout)] : []),
       ...(engines ? [engines.script] : []),
     ],

@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 import { tensorrtProblems } from './tensorrt/option-problems.ts';
+import { repositoryProblems } from './triton/repository-problems.ts';
 
 const choices = {
   target: ['onnx', 'tensorrt', 'triton'],
@@ -58,7 +59,7 @@ export function contradictions(options: CompileOptions, form: Form): readonly Di
       `Give ${groupCounts}.`,
     );
   }
-  return [...wrong, ...tensorrtProblems(options, form)];
+  return [...wrong, ...tensorrtProblems(options, form), ...repositoryProblems(options, form)];
 }
 
 /** What a page may have; see {@link isPageSize}. */

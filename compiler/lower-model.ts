@@ -13,6 +13,7 @@ import { atLeast, defaultVersion, formatVersion, oldestVersion, parseVersion } f
 import { buildGraph } from './architectures/build-graph.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 import type { SourceModel } from './read/source-model.ts';
+import { meansTensorrt } from './tensorrt/means-tensorrt.ts';
 
 /** A pass that broke: a bug in rtc, with what it takes to see it again. */
 export class BrokenPassError extends InvariantError {
@@ -48,9 +49,9 @@ export interface ChosenDialect {
  * The dialect that options choose: the target's own, else the one that is asked for; for TensorRT that of its version.
  * Fails on a version that is none, is too old, or has not what is asked for.
  */
-export function findDialect({ target, dialect, precision = 'f32', tensorrt }: CompileOptions): Result<ChosenDialect> {
-  const engines = target === 'tensorrt' || (target === 'triton' && tensorrt !== undefined);
-  const name = dialect ?? (engines ? 'tensorrt' : 'portable');
+export function findDialect(options: CompileOptions): Result<ChosenDialect> {
+  const { dialect, precision = 'f32', tensorrt } = options;
+  const name = dialect ?? (meansTensorrt(options) ? 'tensorrt' : 'portable');
   if (name !== 'tensorrt') return success({ name, spec: dialects[name], attention: 'parts' });
   const asked = tensorrt?.tensorrtVersion;
   const version = asked === undefined ? defaultVersion : parseVersion(asked);

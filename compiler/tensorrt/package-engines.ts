@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { manifestName, type PackageManifest, type TensorrtFacts } from '../../files/manifest.ts';
 import { invariant } from '../../ir/invariant.ts';
@@ -33,7 +33,12 @@ export interface PackageEngines {
 export function planPackageEngines(
   model: SourceModel,
   form: Form,
-  { graphs, onnx }: { readonly graphs: readonly NamedGraph[]; readonly onnx: readonly OnnxFile[] },
+  written: {
+    readonly graphs: readonly NamedGraph[];
+    readonly onnx: readonly OnnxFile[];
+    /** Where they go in the package; by default its root. */
+    readonly folder?: string | undefined;
+  },
   settled: {
     readonly options: CompileOptions;
     readonly choice: TensorrtChoice;
@@ -41,6 +46,8 @@ export function planPackageEngines(
   },
 ): PackageEngines {
   const { options, choice, attention } = settled;
+  const { graphs, folder = '' } = written;
+  const onnx = written.onnx.map((file) => ({ ...file, name: posix.join(folder, file.name) }));
   const interfaces = Object.fromEntries(onnx.map(({ name }, i) => [name, describeInterface(graphs[i]!.graph)]));
   const { facts, explanation } = describeEngines({
     choice,

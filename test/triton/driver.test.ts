@@ -80,8 +80,8 @@ describe('the driver gives what the runtime gives', () => {
     }
   });
 
-  test.each([1, 2])('on a model with everything, in %i attention groups', async (attentionGroups) => {
-    if ('missing' in found) return;
+  test.for([1, 2])('on a model with everything, in %i attention groups', async (attentionGroups, context) => {
+    const python = pythonOr(context);
     const exits = { after: [1, 2], confidence: 'margin' } as const;
     const model = tinyModel(`all-${attentionGroups}`, { prelude: 1, coda: 1, loops: 3, exits, ranks: [1, 2, 0] });
     const folder = await repository(model, `all-${attentionGroups}-repository`, { attentionGroups });
@@ -90,7 +90,7 @@ describe('the driver gives what the runtime gives', () => {
       (kv_policy, i) => ({ kv_policy, least: (i + attentionGroups) % 2 === 0 ? 0 : 1 }) as const,
     );
     const served = await runHarness(
-      found.path,
+      python,
       folder,
       cases.map(({ kv_policy, least }, seed) => scenarioOf(requests, { seed, least, parameters: { kv_policy } })),
     );

@@ -29,11 +29,12 @@ export function planEngines(options: {
     const named =
       form === 'unrolled'
         ? unrolledProfiles(policy)
-        : file === propagateGraphName
+        : basename(file) === propagateGraphName
           ? propagateProfiles(policy)
           : stepProfiles(policy, inputs.some(({ name }) => name === 'entering_rows') ? 1 : 0);
     const profiles = withoutCopies(named.map((profile) => profileOf(inputs, profile)));
-    const stem = basename(file, '.onnx');
+    // Beside its graph.
+    const stem = file.replace(/\.onnx$/, '');
     if (!separate) return [{ graph: file, plan: `${stem}.all.plan`, profiles }];
     return profiles.map((profile) => ({ graph: file, plan: `${stem}.${profile.name}.plan`, profiles: [profile] }));
   });

@@ -12,7 +12,7 @@ from .facts import Facts
 from .page_pool import Spans
 from .sampling import draw_token
 from .sequence import Pass, Request, Sequence
-from .step_inputs import StepInputs, needs_idle, padded_tokens, step_inputs
+from .step_inputs import StepInputs, padded_tokens, step_inputs
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,6 @@ class Scheduler:
         prefill_rows: int,
         prefill_chunk: int,
     ) -> None:
-        if engine.least and facts.boundary and min(max_rows, prefill_rows) < 2:
-            raise ValueError("a model with a prelude or a coda needs 2 rows in a step, for one to idle")
         self.facts = facts
         self.engine = engine
         self.spans = spans
@@ -115,8 +113,8 @@ class Scheduler:
         for sequence in there:
             self._start_passes(sequence)
         ready = [p for s in there for p in s.passes if p.is_ready(self.facts)]
-        decode = self._fit([p for p in ready if len(p.tokens) == 1], self._max_rows)
-        prefill = self._fit(self._chunks(p for p in ready if len(p.tokens) > 1), self._prefill_rows)
+        decode = [p for p in ready if len(p.tokens) == 1][: self._max_rows]
+        prefill = self._chunks(p for p in ready if len(p.tokens) > 1)[: self._prefill_rows]
         return [event for rows in (decode, prefill) if rows for event in self._run(rows)]
 
     def _admit(self) -> None:
@@ -144,13 +142,6 @@ class Scheduler:
             self.engine.wipe("prelude", boundary)
             self.engine.wipe("coda", boundary)
         sequence.start_pass(self.facts, self._chunk)
-
-    def _fit(self, ready: list[Pass], most: int) -> list[Pass]:
-        """The first of those that are ready, with room for a row that idles if one has to."""
-        rows = ready[:most]
-        if rows and self.engine.least and len(rows) == most and needs_idle(self.facts, rows):
-            rows.pop()
-        return rows
 
     def _chunks(self, ready: Iterable[Pass]) -> list[Pass]:
         """Chunks that, padding included, have no more tokens than one whole chunk."""

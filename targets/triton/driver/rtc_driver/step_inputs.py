@@ -20,16 +20,6 @@ def padded_tokens(longest: int) -> int:
     return 1 if longest <= 1 else -(-longest // _LANES) * _LANES
 
 
-def needs_idle(facts: Facts, passes: Sequence[Pass]) -> bool:
-    """
-    Whether a row has to idle where no list may be empty: somebody has to enter, as the states of
-    those who do are overwritten, and somebody has to leave.
-    """
-    enters = facts.prelude == 0 or any(p.depth == 0 for p in passes)
-    leaves = facts.coda == 0 or any(p.may_leave(facts) for p in passes)
-    return not (enters and leaves)
-
-
 @dataclass(frozen=True)
 class StepInputs:
     """Feeds for the graph, and the way back from its outputs to passes."""
@@ -47,9 +37,10 @@ class StepInputs:
 def step_inputs(facts: Facts, passes: Sequence[Pass], least: int, chunk: int) -> StepInputs:
     """
     Makes inputs out of passes. `least` is the fewest entries that lists of rows and page tables may
-    have: where it is 1, rows that idle fill up, at depth 0 and without a past; what comes of them is
-    not read; and rows are padded to a whole chunk at most, which is what profiles end with. What pads
-    rows is zero: it is computed with, and 0 · NaN would be NaN.
+    have. Where it is 1, lists that would be empty name a row of which nothing is read; those who enter
+    a row that idles, at depth 0 and without a past, as the states of those who do are overwritten. And
+    rows are padded to a whole chunk at most, which is what profiles end with. What pads rows is zero:
+    it is computed with, and 0 · NaN would be NaN.
     """
     widths = [-(-p.position // facts.page_size) for p in passes]
     # As wide as the longest row is each group's page table, so rows of like length go together.
@@ -57,7 +48,8 @@ def step_inputs(facts: Facts, passes: Sequence[Pass], least: int, chunk: int) ->
     if facts.groups > 1:
         order.sort(key=lambda i: widths[i])
     rows = max(len(passes), least * facts.groups)
-    if least and rows == len(passes) and needs_idle(facts, passes):
+    enters = facts.prelude == 0 or any(p.depth == 0 for p in passes)
+    if least and rows == len(passes) and not enters:
         rows += 1
     idle = [*range(len(passes), rows)]
     places = [0] * len(passes)
@@ -93,7 +85,6 @@ def step_inputs(facts: Facts, passes: Sequence[Pass], least: int, chunk: int) ->
             if p.chooses:
                 heads[i] = len(head_rows)
                 head_rows.append(place * tokens + count - 1)
-    # Whoever reads nothing of them can as well read rows that idle.
     spare = idle[-1] if idle else 0
     for rows_of in (entering_rows, leaving_rows):
         if len(rows_of) < least:
