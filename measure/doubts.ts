@@ -2,8 +2,9 @@ import type { BenchRun } from './bench-document.ts';
 
 /** What a run is doubted by. */
 export interface DoubtedRun {
-  /** That all variants took, in turn. */
+  /** That all variants took, in turn, and how many of them are of the steady state. */
   readonly rounds: number;
+  readonly steadyRounds: number;
   readonly othersCpu: BenchRun['othersCpu'];
   readonly bounds: readonly BenchRun['bounds'][];
 }
@@ -15,7 +16,7 @@ const quiet = 0.3;
 const wholeBound = 1.05;
 
 /** Why the numbers of a run may not be worth much, a sentence each; none for a quiet machine and enough rounds. */
-export function doubtsOf({ rounds, othersCpu, bounds }: DoubtedRun): readonly string[] {
+export function doubtsOf({ rounds, steadyRounds, othersCpu, bounds }: DoubtedRun): readonly string[] {
   const doubts: string[] = [];
   if (othersCpu !== undefined && othersCpu.mean > quiet) {
     doubts.push(
@@ -30,6 +31,8 @@ export function doubtsOf({ rounds, othersCpu, bounds }: DoubtedRun): readonly st
       `${(100 * most).toFixed(1)} % of a bound cannot be reached: times of passes and heads are not known well enough.`,
     );
   }
-  if (rounds <= 1) doubts.push('There was only one round, so nothing says how far the next would be from it.');
+  const unknown = 'so nothing says how far the next would be from it.';
+  if (rounds <= 1) doubts.push(`There was only one round, ${unknown}`);
+  else if (steadyRounds === 1) doubts.push(`Only one of ${rounds} rounds is of the steady state, ${unknown}`);
   return doubts;
 }

@@ -182,7 +182,12 @@ function describeRun(options: MeasureOptions, { plans, contestants, rounds, prob
   const unrolled = contestants.findIndex(({ kind }) => kind === 'unrolled');
   const others = rounds.flatMap(({ othersCpu }) => (othersCpu === undefined ? [] : [othersCpu]));
   const othersCpu = others.length === 0 ? undefined : { mean: meanOf(others), most: Math.max(...others) };
-  const doubts = doubtsOf({ rounds: rounds.length, othersCpu, bounds: [bounds, boundsByThreshold] });
+  const doubts = doubtsOf({
+    rounds: rounds.length,
+    steadyRounds: steadyRounds.length,
+    othersCpu,
+    bounds: [bounds, boundsByThreshold],
+  });
   return {
     workload: {
       ...options.described,

@@ -194,15 +194,25 @@ describe('fullDepthSamples', () => {
 describe('doubtsOf', () => {
   const bound = (shareOfGainWithHeads: number) => ({ shareOfGainWithHeads }) as never;
   test('a quiet machine, several rounds and a bound that holds leave none', () => {
-    expect(doubtsOf({ rounds: 3, othersCpu: { mean: 0.05, most: 0.6 }, bounds: [bound(1.01), undefined] })).toEqual([]);
-    expect(doubtsOf({ rounds: 3, othersCpu: undefined, bounds: [] })).toEqual([]);
+    expect(
+      doubtsOf({ rounds: 3, steadyRounds: 2, othersCpu: { mean: 0.05, most: 0.6 }, bounds: [bound(1.01), undefined] }),
+    ).toEqual([]);
+    expect(doubtsOf({ rounds: 3, steadyRounds: 0, othersCpu: undefined, bounds: [] })).toEqual([]);
   });
 
   test('others at work, more than a whole bound, one round', () => {
-    const doubts = doubtsOf({ rounds: 1, othersCpu: { mean: 0.42, most: 0.9 }, bounds: [bound(0.9), bound(1.118)] });
+    const doubts = doubtsOf({
+      rounds: 1,
+      steadyRounds: 1,
+      othersCpu: { mean: 0.42, most: 0.9 },
+      bounds: [bound(0.9), bound(1.118)],
+    });
     expect(doubts).toHaveLength(3);
     expect(doubts[0]).toContain('0.42 cores');
     expect(doubts[1]).toContain('111.8 %');
-    expect(doubts[2]).toContain('one round');
+    expect(doubts[2]).toContain('only one round');
+    expect(doubtsOf({ rounds: 2, steadyRounds: 1, othersCpu: undefined, bounds: [] })).toEqual([
+      'Only one of 2 rounds is of the steady state, so nothing says how far the next would be from it.',
+    ]);
   });
 });
