@@ -5,7 +5,7 @@ const text = z.string().min(1);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Name of an engine's file; it lies beside its graph. */
-export const planName = z.string().regex(/^[A-Za-z0-9][\w.-]*\.plan$/);
+export const planName = z.string().regex(/^(?:(?!\.\.?\/)[\w.-]+\/)*[A-Za-z0-9][\w.-]*\.plan$/);
 
 /** Which GPUs an engine runs on besides its own. */
 export const hardwareCompatibility = z.enum(['none', 'ampere+', 'sameComputeCapability']);
