@@ -10,7 +10,7 @@ import {
 import { operators } from '../operators.ts';
 import { tensorrtTypeOf, typeName } from './element-types.ts';
 import type { Check } from './findings.ts';
-import { countOfDims } from './value-facts.ts';
+import { countOfDims, type ValueFacts } from './value-facts.ts';
 
 /** Keys of external data that the parser reads or skips; any other ends it. */
 const externalKeys = ['location', 'offset', 'length', 'checksum'];
@@ -18,16 +18,15 @@ const externalKeys = ['location', 'offset', 'length', 'checksum'];
 /** Opsets that some version documents. */
 const opsets = { min: 9, max: 24 } as const;
 
-/** Reports what is wrong with a model besides its nodes: inputs, outputs, initializers, functions, versions, names. */
+/** Reports what is wrong with a model besides its nodes and outputs: inputs, initializers, functions, versions, names. */
 export function checkInterface(check: Check, model: OnnxModel): void {
   const { parser, found, opset } = check;
-  const at = (op: string, node: string) => (message: string, hint: string, type?: string) =>
-    found.push({ node, op, ...(type !== undefined && { type }), message, hint });
+  const at = reporter(found);
   if (opset < opsets.min || opset > opsets.max) {
     const message = `It is written in opset ${opset}, and TensorRT documents ${opsets.min} to ${opsets.max}.`;
     at('model', model.graph.name)(message, 'Export it in another opset.');
   }
-  const { inputs, outputs, initializers } = model.graph;
+  const { inputs, initializers } = model.graph;
   const given = new Set(initializers.map(({ name }) => name));
   for (const { name, elementType } of inputs) {
     if (given.has(name)) continue;
@@ -38,14 +37,6 @@ export function checkInterface(check: Check, model: OnnxModel): void {
         `The input "${name}" cannot be named on the command line of trtexec.`,
         'Leave , \' " and * out of its name.',
       );
-    }
-  }
-  for (const { name, elementType } of outputs) {
-    const report = at('output', name);
-    checkBinding(elementType, parser, report);
-    if (name.includes('"')) report(`The output "${name}" makes what trtexec exports unreadable.`, 'Leave " out of it.');
-    if (inputs.some((input) => input.name === name)) {
-      report('It is an input as well, which the parser would give another name.', 'Put an Identity between them.');
     }
   }
   checkInitializers(model.graph, at);
@@ -76,7 +67,35 @@ export function checkInterface(check: Check, model: OnnxModel): void {
   }
 }
 
+/**
+ * Reports what is wrong with a model's outputs.
+ * @param factsOf what was found out about a value; undefined for one that nothing makes
+ */
+export function checkOutputs(
+  { parser, found }: Check,
+  { inputs, outputs }: OnnxGraph,
+  factsOf: (name: string) => ValueFacts | undefined,
+): void {
+  for (const { name } of outputs) {
+    const report = reporter(found)('output', name);
+    const value = factsOf(name);
+    if (!value) report('Nothing makes it.', 'Export the model again.');
+    // Of what type nobody knows, its node has said.
+    else if (value.type !== undefined) checkBinding(value.type, parser, report);
+    if (name.includes('"')) report(`The output "${name}" makes what trtexec exports unreadable.`, 'Leave " out of it.');
+    if (inputs.some((input) => input.name === name)) {
+      report('It is an input as well, which the parser would give another name.', 'Put an Identity between them.');
+    }
+  }
+}
+
 type Report = (message: string, hint: string, type?: string) => void;
+
+function reporter(found: Check['found']): (op: string, node: string) => Report {
+  return (op, node) => (message, hint, type) => {
+    found.push({ node, op, ...(type !== undefined && { type }), message, hint });
+  };
+}
 
 function checkBinding(type: OnnxElementType | undefined, parser: string, report: Report): void {
   if (type === undefined || type === 'UNDEFINED') {

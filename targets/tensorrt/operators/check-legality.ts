@@ -3,7 +3,7 @@ import type { OnnxModel } from '../../onnx/onnx-model.ts';
 import { decodeModel } from '../../onnx/proto.ts';
 import { formatVersion, type TensorrtVersion } from '../versions.ts';
 import { checkRegion, lookUp, type Region } from './check-graph.ts';
-import { checkInterface } from './check-interface.ts';
+import { checkInterface, checkOutputs } from './check-interface.ts';
 import type { Check, IllegalNode } from './findings.ts';
 
 export type { IllegalNode } from './findings.ts';
@@ -35,10 +35,7 @@ export function illegalNodes(model: OnnxModel, version: TensorrtVersion): readon
     path: '',
   };
   checkRegion(check, { nodes, initializers, declared: [...valueInfo, ...outputs], inOrder: false }, region);
-  for (const { name } of outputs) {
-    if (lookUp(region, name)) continue;
-    check.found.push({ node: name, op: 'output', message: 'Nothing makes it.', hint: 'Export the model again.' });
-  }
+  checkOutputs(check, model.graph, (name) => lookUp(region, name));
   return check.found;
 }
 
