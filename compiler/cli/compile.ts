@@ -6,6 +6,7 @@ import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { makeFolders } from '../../files/make-folders.ts';
 import { type CompileOptions, defaultForm } from '../compile-options.ts';
 import { groupCounts, isGroupCount, isPageSize, pageSizes } from '../contradictions.ts';
+import { meansTensorrt } from '../tensorrt/means-tensorrt.ts';
 import type { CommandContext } from './command-context.ts';
 import { type ExitCode, exitCodeOf } from './exit-code.ts';
 import { number, oneOf } from './option-values.ts';
@@ -29,7 +30,11 @@ export function compileCommand(start: StartCommand): Command {
     )
     .argument('<model>', 'a model.json, a folder that holds one, or a Hugging Face folder')
     .addOption(
-      value('--target <target>', 'what to compile for: onnx (default) or tensorrt', ['onnx', 'tensorrt'], ['triton']),
+      value('--target <target>', 'what to compile for: onnx (default), tensorrt or triton', [
+        'onnx',
+        'tensorrt',
+        'triton',
+      ]),
     )
     .addOption(value('--form <form>', 'depth-batched (default), loop or unrolled', forms))
     .addOption(value('--dialect <dialect>', 'portable (default) or ort', ['portable', 'ort']))
@@ -73,13 +78,14 @@ Examples:
   $ rtc compile model.json --stop-after fold-loop > folded.rtc
   $ rtc compile model.json --target tensorrt --precision f16 --max-rows 32 --exit-shares 0.8,0.2 --explain
   $ rtc compile model.json --target tensorrt --tensorrt-version 10.16 --no-build --out for-the-gpu
+  $ rtc compile model.json --target triton --out repository
   $ rtc compile model.json --target tensorrt -- --device=1 --maxAuxStreams=0`,
     );
   addTensorrtFlags(command);
   return command.action((model: string, { dumpPasses, ...flags }: CompileFlags) => {
     const { rest, tensorrt, explain } = takeTensorrtFlags(flags, command.args.slice(1));
-    refuseContradictions(rest);
     const options: CompileOptions = { ...rest, model, ...(tensorrt && { tensorrt }) };
+    refuseContradictions(options);
     return start(command, (context) => compileInto(context, options, { dumpPasses, explain }));
   });
 }
@@ -88,7 +94,7 @@ function value(flags: string, description: string, known: readonly string[], lat
   return new Option(flags, description).argParser(oneOf(flags.split(' ')[0]!, known, later));
 }
 
-function refuseContradictions(flags: Omit<CompileOptions, 'model' | 'tensorrt'>): void {
+function refuseContradictions(flags: CompileOptions): void {
   const { form = defaultForm, target, dialect, layout, lora, exitLogits, pageSize, attentionGroups } = flags;
   if (target === 'tensorrt') {
     if (form === 'loop') {
@@ -100,6 +106,20 @@ function refuseContradictions(flags: Omit<CompileOptions, 'model' | 'tensorrt'>)
     if (dialect !== undefined)
       throw new UsageError('--dialect goes with --target onnx: --target tensorrt has a dialect of its own.');
     if (layout === 'huggingface') throw new UsageError('--layout huggingface goes with --target onnx.');
+  }
+  if (target === 'triton') {
+    if (form !== 'depth-batched') {
+      throw new UsageError(
+        `--target triton runs rows of all depths in one step, and --form ${form} has no such step.`,
+        'Leave --form out.',
+      );
+    }
+    if (dialect !== undefined && meansTensorrt({ ...flags, dialect: undefined })) {
+      throw new UsageError(
+        '--dialect says which graphs ONNX Runtime gets, and other flags are for TensorRT.',
+        'Leave one of the two out.',
+      );
+    }
   }
   if (form !== 'depth-batched') {
     if (pageSize !== undefined) throw new UsageError('--page-size goes with --form depth-batched, which has pages.');

@@ -45,7 +45,11 @@ describe('wrong usage is exit code 2, a sentence on stderr, and nothing on stdou
     ],
     ['compile a --target tensorrt --no-build --cache-dir b', '--cache-dir is for building engines'],
     ['compile a --target tensorrt --build-timeout 0', '"0" is no value for --build-timeout'],
-    ['compile a --target triton', 'This version does not have --target triton yet.'],
+    ['compile a --target triton --form unrolled', '--target triton runs rows of all depths in one step'],
+    [
+      'compile a --target triton --dialect ort --tensorrt-version 11.1',
+      '--dialect says which graphs ONNX Runtime gets',
+    ],
     ['compile a --precision int8', 'This version does not have --precision int8 yet.'],
     ['compile a --precision int4', 'This version does not have --precision int4 yet.'],
     ['compile a --page-size 40', '"40" is no value for --page-size: a multiple of 16'],

@@ -103,6 +103,7 @@ test('the same model gives the same bytes', async () => {
 test('forms and layouts that the driver does not know are refused', async () => {
   for (const [options, code] of [
     [{ form: 'unrolled' }, 'no-repository-form'],
+    [{ dialect: 'ort', tensorrt: { tensorrtVersion: '11.1' } }, 'no-dialect'],
     [{ form: 'unrolled', layout: 'huggingface' }, 'no-hugging-face-layout'],
   ] as const) {
     const refused = await compile({ model, out: join(scratch, 'refused'), target: 'triton', ...options });
