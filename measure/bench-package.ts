@@ -13,7 +13,7 @@ import type { BenchDocument, BenchRun } from './bench-document.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { calibrateThreshold } from './calibrate-threshold.ts';
 import { describeEnvironment, describePackage } from './describe-package.ts';
-import { takesTooLong, timedRows, timeRow, workloadSeconds } from './estimate-time.ts';
+import { estimateRuns } from './estimate-time.ts';
 import { measureEngine } from './measure-engine.ts';
 import { measureOnText, qualityRows } from './measure-on-text.ts';
 import { exitOf, measureRun, mostVariants } from './measure-run.ts';
@@ -97,27 +97,6 @@ async function measureInProcess(
     }
   } finally {
     await unrolled.value?.close();
-  }
-}
-
-/** Fails when numbers of rows that no processor is quick with would take longer than anybody waits. */
-async function estimateRuns({ source, plan, shape, options, threads }: Setting): Promise<Result<void>> {
-  const { maxSeconds } = options;
-  const places = options.rows.flatMap((rows, i) => (options.runs && rows > timedRows ? [i] : []));
-  if (places.length === 0) return success(undefined);
-  const boundaryPages = shape.prelude + shape.coda > 0 ? 1 : 0;
-  const opened = await openStepModel(source, { pages: 1, boundaryPages, threads });
-  if (!opened.ok) return opened;
-  try {
-    const rowSeconds = await timeRow(opened.value, plan.meanContext);
-    const problems = places.flatMap((i) => {
-      const seconds = workloadSeconds(plan.runs[i]!.workload, shape.loops, plan.meanLoops, rowSeconds);
-      const given = maxSeconds === undefined ? undefined : maxSeconds / options.rows.length;
-      return takesTooLong({ maxRows: options.rows[i]!, seconds, rounds: options.rounds, maxSeconds: given }) ?? [];
-    });
-    return problems.length > 0 ? failure(...problems) : success(undefined);
-  } finally {
-    await opened.value.close();
   }
 }
 

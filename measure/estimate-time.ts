@@ -1,10 +1,14 @@
-import type { Diagnostic } from '../files/diagnostics.ts';
-import type { StepModel } from '../runtime/depth-batched/step-model.ts';
+import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
+import type { Package } from '../files/package.ts';
+import { openStepModel } from '../runtime/depth-batched/open-step-model.ts';
+import type { StepModel, StepShape } from '../runtime/depth-batched/step-model.ts';
+import type { BenchOptions } from './bench-options.ts';
+import type { Plan } from './plan-workload.ts';
 import { decodingRows } from './profile-step.ts';
 import type { WorkItem } from './workload.ts';
 
 /** Rows whose step is timed; of more of them each takes as long, since the processor is busy with these. */
-export const timedRows = 64;
+const timedRows = 64;
 
 /** Variants that every run has: two at full work, by sequence and waiting, two that leave early. */
 const variants = { waiting: 2, leaving: 2 };
@@ -19,6 +23,39 @@ export interface Estimate {
   /** That all variants take, in turn. */
   readonly rounds: number;
   readonly maxSeconds: number | undefined;
+}
+
+/** What is going to be measured. */
+export interface EstimatedRuns {
+  readonly source: Package;
+  readonly shape: StepShape;
+  readonly plan: Plan;
+  readonly options: BenchOptions;
+  readonly threads: number;
+}
+
+/**
+ * Fails when numbers of rows that no processor is quick with would take longer than anybody waits: a step of fewer is
+ * timed, before pages for all of them are made.
+ */
+export async function estimateRuns({ source, shape, plan, options, threads }: EstimatedRuns): Promise<Result<void>> {
+  const { maxSeconds, rows, rounds } = options;
+  const places = rows.flatMap((count, i) => (options.runs && count > timedRows ? [i] : []));
+  if (places.length === 0) return success(undefined);
+  const boundaryPages = shape.prelude + shape.coda > 0 ? 1 : 0;
+  const opened = await openStepModel(source, { pages: 1, boundaryPages, threads });
+  if (!opened.ok) return opened;
+  try {
+    const rowSeconds = await timeRow(opened.value, plan.meanContext);
+    const given = maxSeconds === undefined ? undefined : maxSeconds / rows.length;
+    const problems = places.flatMap((i) => {
+      const seconds = workloadSeconds(plan.runs[i]!.workload, shape.loops, plan.meanLoops, rowSeconds);
+      return takesTooLong({ maxRows: rows[i]!, seconds, rounds, maxSeconds: given }) ?? [];
+    });
+    return problems.length > 0 ? failure(...problems) : success(undefined);
+  } finally {
+    await opened.value.close();
+  }
 }
 
 /**
@@ -42,7 +79,7 @@ export function workloadSeconds(
 }
 
 /** Seconds of a row in a decoding step of {@link timedRows}, at its best of a few; writes nothing. */
-export async function timeRow(model: StepModel, context: number): Promise<number> {
+async function timeRow(model: StepModel, context: number): Promise<number> {
   const rows = decodingRows(model, context, timedRows, 0);
   const times: number[] = [];
   for (let i = 0; i < 4; i++) times.push((await model.run(rows, { logits: false })).milliseconds);
