@@ -15,15 +15,12 @@ export interface TimedStep {
 
 /**
  * Inputs of a step graph that are valid and say nothing: rows at all depths in turn, each with pages that no other row
- * has while there are enough, hidden states and pages of zeros. Rows are dealt to groups evenly, the first ones get what
- * is left over.
- * @param mostPages of each page count, by the name of its dim: what a profile allows
+ * has, hidden states and pages of zeros. Rows are dealt to groups evenly.
  */
 export function stepInputs(
   { recursion, cache }: Pick<PackageManifest, 'recursion' | 'cache'>,
   inputs: readonly GraphTensor[],
   step: TimedStep,
-  mostPages: (dim: string) => number,
 ): ReadonlyMap<string, EngineInput> {
   const { rows, tokens, heads, context } = step;
   const pageSize = cache.pageSize ?? 1;
@@ -33,14 +30,11 @@ export function stepInputs(
   const leaving = Array.from({ length: heads }, (_, i) => i);
   const groups = Math.max(1, inputs.filter(({ name }) => name.startsWith('page_table.')).length);
   const groupEnd = (g: number) => Math.ceil(((g + 1) * rows) / groups);
-  const pageCount = (dim: string) => Math.max(2, Math.min(mostPages(dim), 1 + rows * width));
-  const table = (first: number, end: number, dim: string): EngineInput => {
-    const pages = pageCount(dim) - 1;
-    const data = Float64Array.from({ length: (end - first) * width }, (_, i) =>
-      context === 0 ? 0 : 1 + ((first * width + i) % pages),
-    );
-    return { dtype: 'i64', shape: [end - first, width], data };
-  };
+  const table = (first: number, end: number): EngineInput => ({
+    dtype: 'i64',
+    shape: [end - first, width],
+    data: Float64Array.from({ length: (end - first) * width }, (_, i) => (context === 0 ? 0 : 1 + first * width + i)),
+  });
   const list = (values: readonly number[]): EngineInput => ({
     dtype: 'i64',
     shape: [values.length],
@@ -56,32 +50,28 @@ export function stepInputs(
     ['depth', list(depths)],
     ['position_ids', byToken((token) => context + token)],
     ['past_length', list(depths.map(() => context))],
-    ['page_table', table(0, rows, 'page_count')],
-    ['boundary_page_table', table(0, rows, 'boundary_page_count')],
+    ['page_table', table(0, rows)],
+    ['boundary_page_table', table(0, rows)],
     // The first row is at depth 0, so that the list has one.
     ['entering_rows', list(depths.flatMap((depth, row) => (depth === 0 ? [row] : [])))],
     ['leaving_rows', list(leaving)],
     ['head_rows', list(leaving.map((row) => row * tokens + tokens - 1))],
     ...Array.from(
       { length: groups },
-      (_, g) => [`page_table.${g}`, table(g === 0 ? 0 : groupEnd(g - 1), groupEnd(g), 'page_count')] as const,
+      (_, g) => [`page_table.${g}`, table(g === 0 ? 0 : groupEnd(g - 1), groupEnd(g))] as const,
     ),
   ]);
-  return new Map(
-    inputs.map(({ name, dtype, dims }) => {
-      const shape = dims.map((dim) => (typeof dim === 'number' ? dim : sizeOf(dim)));
-      const found = made.get(name) ?? { dtype, shape };
-      return [name, found] as const;
-    }),
-  );
+  // Hidden states and pages.
+  const zeros = (dtype: EngineInput['dtype'], dims: GraphTensor['dims']): EngineInput => ({
+    dtype,
+    shape: dims.map((dim) => (typeof dim === 'number' ? dim : sizeOf(dim))),
+  });
+  return new Map(inputs.map(({ name, dtype, dims }) => [name, made.get(name) ?? zeros(dtype, dims)] as const));
 
   function sizeOf(dim: string): number {
-    if (dim === 'page_count' || dim === 'boundary_page_count') return pageCount(dim);
-    if (dim === 'tokens') return tokens;
-    // Those of groups add up to the rows of the step, and stand in inputs that were made above.
-    invariant(dim.startsWith('rows') || madeElsewhere.has(dim.replace(/_\d+$/, '')), `${stepGraphName} has no ${dim}`);
-    return rows;
+    if (dim === 'page_count' || dim === 'boundary_page_count') return 1 + rows * width;
+    // Those of groups add up to the rows of the step.
+    invariant(dim === 'tokens' || dim.startsWith('rows'), `${stepGraphName} has no ${dim}`);
+    return dim === 'tokens' ? tokens : rows;
   }
 }
-
-const madeElsewhere: ReadonlySet<string> = new Set(['pages', 'boundary_pages', 'entering', 'leaving', 'heads']);

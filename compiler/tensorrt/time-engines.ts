@@ -93,7 +93,7 @@ function stepJobs(manifest: PackageManifest, { facts }: Pick<EngineSession, 'fac
   const decoding = profiles.filter(({ range }) => range.most.tokens === 1);
   const jobs = (part: EngineTime['part'], count: number, step: TimedStep, among: readonly EngineProfile[]) =>
     among.flatMap((profile): readonly Job[] => {
-      const inputs = stepInputs(manifest, graph.inputs, step, (dim) => profile.range.most[dim] ?? step.rows);
+      const inputs = stepInputs(manifest, graph.inputs, step);
       return liesIn(profile.range, graph.inputs, inputs) ? [{ part, count, profile, inputs }] : [];
     });
   const decode = (rows: number, heads: number): TimedStep => ({ rows, tokens: 1, heads, context });

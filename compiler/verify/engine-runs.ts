@@ -14,9 +14,11 @@ export function engineRuns(manifest: PackageManifest, model: SourceModel, sizes:
   const maxPositions = Math.min(model.spec.maxPositions, tensorrt?.policy.maxContext ?? Number.POSITIVE_INFINITY);
   // A step graph is looked at as the loop form.
   if (form !== 'unrolled') {
-    // Across the end of a page: the next token then looks into two.
+    // Across the end of a page, the next token then looks into two; but in three chunks at most.
     const long = isLarge(model) ? 5 : (cache.pageSize ?? 1) + 3;
-    const rows = { name: 'three rows padded on the left', lengths: [long, 4, 1], side: 'left', later: [1] } as const;
+    const most = 3 * (tensorrt?.policy.prefillChunk ?? long);
+    const lengths = [long, 4, 1].map((length) => Math.min(length, most));
+    const rows = { name: 'three rows padded on the left', lengths, side: 'left', later: [1] } as const;
     const exits = { name: 'two rows, token by token', lengths: [2, 2], side: 'left', later: [] } as const;
     return { runs: [rows], exits: [exits], maxPositions };
   }
