@@ -66,6 +66,8 @@ export function benchCommand(start: StartCommand): Command {
     )
     .option('--prefill-chunk <n>', 'prompt tokens that run together (default: 64)', wholeNumber('--prefill-chunk', 1))
     .option('--unrolled <package>', 'compare full depth with this package of the form unrolled, in turns, too')
+    // What `rtc verify` calls the engines of TensorRT; help has the longer word, since there is rtc's own engine, too.
+    .addOption(new Option('--engine').default(true).hideHelp())
     .option('--no-engine', 'leave out the part that goes through the engine')
     .option('--profile', 'also time the parts of a step by rows: what rtc simulate takes')
     .option('--quality <text>', 'also sweep thresholds and KV policies on this text: perplexity, agreement, speed')
@@ -102,6 +104,7 @@ Examples:
   $ rtc bench kjv-relaxed-depth-batched --no-runs --quality heldout.txt
   $ rtc bench kjv-relaxed-tensorrt --engine-times --mean-loops 1.5 --out times.json`,
     );
+  command.on('option:engine', () => command.setOptionValue('engineTimes', true));
   return command.action((folder: string, flags: BenchFlags) => {
     if (flags.engineTimes) {
       const asked = engineTimesOptions(flags);
