@@ -18,33 +18,43 @@ export interface Signature {
 
 /**
  * By operator, inputs and what they give: a question mark behind an input that may be left out, a star behind what may
- * come any number of times. What is not here takes data and gives data.
+ * come any number of times. What is not here takes one of data and gives data.
  */
 const texts: Readonly<Record<string, string>> = {
+  ...Object.fromEntries('Concat Einsum Max Mean Min Sum'.split(' ').map((name) => [name, 'T* > T'])),
   ...Object.fromEntries('Add And Div MatMul Mod Mul Or Pow PRelu Sub Xor'.split(' ').map((name) => [name, 'T T > T'])),
   ArgMax: 'T > INT64',
   ArgMin: 'T > INT64',
   Attention: 'T T T x? x? x? x? > T T T T',
+  BatchNormalization: 'T T T T T > T',
   BlackmanWindow: 'i > ?',
   Cast: 'T > ?',
   CastLike: 'T x > ?',
-  ConstantOfShape: 'l > ?',
+  Clip: 'T T? T? > T',
   Constant: '> ?',
+  ConstantOfShape: 'l > ?',
+  Conv: 'T T T? > T',
+  ConvTranspose: 'T T T? > T',
   CumSum: 'T i > T',
+  DeformConv: 'T T T T? T? > T',
   DequantizeLinear: 'T f T? > ?',
   Dropout: 'T f? b? > T BOOL',
   Equal: 'T T > BOOL',
   Expand: 'T l > T',
   EyeLike: 'T > ?',
   Gather: 'T i > T',
+  Gemm: 'T T T? > T',
   GatherElements: 'T i > T',
   GatherND: 'T i > T',
   Greater: 'T T > BOOL',
   GreaterOrEqual: 'T T > BOOL',
+  GridSample: 'T T > T',
+  GroupNormalization: 'T T T > T',
   GRU: 'T T T T? i? T? > T T',
   HammingWindow: 'i > ?',
   HannWindow: 'i > ?',
   If: 'b > ?*',
+  InstanceNormalization: 'T T T > T',
   IsInf: 'T > BOOL',
   IsNaN: 'T > BOOL',
   LayerNormalization: 'T T T? > T T T',
@@ -62,6 +72,7 @@ const texts: Readonly<Record<string, string>> = {
   RandomNormalLike: 'x > ?',
   RandomUniform: '> ?',
   RandomUniformLike: 'x > ?',
+  Range: 'T T T > T',
   ReduceL1: 'T l? > T',
   ReduceL2: 'T l? > T',
   ReduceLogSum: 'T l? > T',
@@ -100,7 +111,7 @@ const texts: Readonly<Record<string, string>> = {
   Where: 'b T T > T',
 };
 
-const plain = parse('T* > T');
+const plain = parse('T > T');
 const own = parse('x* > ?*');
 const signatures: ReadonlyMap<string, Signature> = new Map(
   Object.entries(texts).map(([name, text]) => [name, parse(text)]),

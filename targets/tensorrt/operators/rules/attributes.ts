@@ -1,5 +1,6 @@
 import { atLeast } from '../../versions.ts';
 import { listTypes } from '../element-types.ts';
+import { typeAttribute } from '../infer-types.ts';
 import { attributeOf, type NodeFacts } from '../node-facts.ts';
 import type { Rule } from '../rules.ts';
 
@@ -9,6 +10,11 @@ export const attributeRules: Readonly<Record<string, Rule>> = {
     for (const name of ['sparse_value', 'value_string', 'value_strings']) {
       if (name in node.attributes) report(`It holds a ${name}, which ${parser} does not read.`, 'Use a dense tensor.');
     }
+  },
+  Cast: ({ node, report }) => {
+    if (typeAttribute(node, 'to') !== undefined) return;
+    const to = attributeOf(node, 'to', 'int');
+    report(`It casts to ${to === undefined ? 'nothing' : `the element type ${to}, which nobody knows`}.`, 'Set to.');
   },
   Gelu: (facts) => oneOf(facts, 'approximate', 'none', ['none', 'tanh']),
   ScatterND: (facts) => {
