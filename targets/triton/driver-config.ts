@@ -60,7 +60,10 @@ export function driverConfig({ name, policy, pageSize, onGpu }: DriverConfigFact
       { name: 'exit_loop', dataType: 'TYPE_INT32', dims: [1] },
     ],
     parameters: {
-      engine: { value: 'auto', what: 'tensorrt, onnxruntime, or auto: TensorRT where plans lie beside the graphs' },
+      engine: {
+        value: onGpu ? 'tensorrt' : 'onnxruntime',
+        what: 'What runs the graphs: tensorrt (plans that lie beside them) or onnxruntime',
+      },
       kv_policy: {
         value: 'last-exited',
         what: 'Keys and values of loops that a token skips: last-exited, propagate or complete',

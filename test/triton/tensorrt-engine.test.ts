@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest';
 import type { CompileOptions } from '../../compiler/compile-options.ts';
 import { readPackage } from '../../files/package.ts';
+import type { GenerationRequest } from '../../runtime/depth-batched/request.ts';
 import type { EnginePlan } from '../../targets/tensorrt/engine-plan.ts';
-import { planEngines } from '../../targets/tensorrt/profiles/plan-engines.ts';
 import { compiled } from '../e2e/open-package.ts';
 import { makeTinyModel } from '../support/tiny-model.ts';
 import { drawRequests, expectMixed, results, scenarioOf } from './draw-requests.ts';
 import { findPython } from './python.ts';
 import { generated } from './reference.ts';
-import { runHarness } from './run-harness.ts';
+import { runHarness, type Scenario } from './run-harness.ts';
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url));
 
@@ -28,33 +28,19 @@ function pythonOr({ skip }: TestContext): string {
   return 'path' in found ? found.path : skip(found.missing);
 }
 
-const policy = { maxRows: 6, smallRows: 2, maxContext: 64, prefillChunk: 24 };
-
-/** A repository with stand-ins for plans: the profiles that engines would have, and ONNX Runtime behind them. */
-async function withPlans(options: Omit<CompileOptions, 'out' | 'target'>, separate: boolean): Promise<string> {
-  const out = join(scratch, `${separate}-${options.attentionGroups ?? 1}-${options.precision ?? 'f32'}`);
-  const folder = await compiled({ ...options, out, target: 'triton', pageSize: 16 });
+/** A repository for TensorRT with stand-ins for plans: the profiles of rtc.json, and ONNX Runtime behind them. */
+async function withPlans(options: Omit<CompileOptions, 'out' | 'target'>): Promise<string> {
+  const out = join(scratch, `${options.attentionGroups ?? 1}-${options.precision ?? 'f32'}`);
+  const sizes = { maxRows: 6, maxContext: 64, prefillChunk: 24 };
+  const tensorrt = { tensorrtVersion: '10.16', build: false, ...sizes, ...options.tensorrt };
+  const folder = await compiled({ pageSize: 16, ...options, tensorrt, out, target: 'triton' });
   const read = await readPackage(folder);
   if (!read.ok) return expect.fail(JSON.stringify(read.diagnostics));
-  const { graphs, cache, recursion, name } = read.value.manifest;
-  const engines = planEngines({
-    graphs: Object.entries(graphs).map(([file, { inputs }]) => ({ file: file.split('/').at(-1)!, inputs })),
-    form: 'depth-batched',
-    policy: {
-      ...policy,
-      exits: [0.3, 0.3, 0.4],
-      pageSize: cache.pageSize!,
-      groups: cache.groups!,
-      loops: recursion.loops,
-      tuneFor: { rows: 6, entering: 2, leaving: 2 },
-    },
-    separate,
-  });
-  const version = join(folder, name, '1');
-  for (const engine of engines) {
-    const inputs = graphs[`${name}/1/${engine.graph}`]!.inputs;
-    const stand_in = { onnx: join(version, engine.graph), profiles: engine.profiles.map((p) => ranges(p, inputs)) };
-    await writeFile(join(version, engine.plan), JSON.stringify(stand_in));
+  const { graphs, tensorrt: facts } = read.value.manifest;
+  for (const { graph, plan, profiles } of facts!.engines) {
+    const inputs = graphs[graph]!.inputs;
+    const standIn = { onnx: join(folder, graph), profiles: profiles.map((profile) => ranges(profile, inputs)) };
+    await writeFile(join(folder, plan), JSON.stringify(standIn));
   }
   return folder;
 }
@@ -72,28 +58,37 @@ function ranges(
   );
 }
 
-const spans = String(6 * 4);
-const parameters = { max_rows: '6', prefill_rows: '2', prefill_chunk: '24', spans };
+/** With the sizes that profiles are for, as config.pbtxt has them. */
+function scenario(requests: readonly GenerationRequest[], more: Partial<Scenario> = {}): Scenario {
+  return {
+    ...scenarioOf(requests, more),
+    max_candidate_sequences: 6,
+    max_batch_size: 6,
+    parameters: more.parameters ?? {},
+  };
+}
 
 test('the engine for TensorRT, on a stand-in: within profiles, with nothing lost on the way to the pages', async (context) => {
   const python = pythonOr(context);
   const model = join(scratch, 'tiny');
   const exits = { after: [1, 2], confidence: 'margin' } as const;
   makeTinyModel(model, { vocabSize: 40, prelude: 1, coda: 1, loops: 3, exits, ranks: [1, 2, 0] });
-  const requests = drawRequests(6, 12, { vocabulary: 40, longest: 40, threshold: 0.02 });
-  for (const { separate, attentionGroups, policies } of [
-    { separate: false, attentionGroups: 1, policies: ['last-exited', 'complete'] },
-    { separate: true, attentionGroups: 2, policies: ['propagate'] },
+  const requests = drawRequests(6, 8, { vocabulary: 40, longest: 40, threshold: 0.02 });
+  for (const { separateEngines, attentionGroups, policies } of [
+    { separateEngines: false, attentionGroups: 1, policies: ['last-exited', 'complete'] },
+    { separateEngines: true, attentionGroups: 2, policies: ['propagate'] },
   ] as const) {
-    const folder = await withPlans({ model, attentionGroups }, separate);
+    const folder = await withPlans({ model, attentionGroups, tensorrt: { separateEngines } });
+    // ONNX Runtime does not run some graphs for TensorRT with empty lists, which steps of rtc's own runtime have.
+    const plain = await compiled({ model, out: join(scratch, `plain-${attentionGroups}`), pageSize: 16 });
     const served = await runHarness(
       python,
       folder,
-      policies.map((kv_policy, seed) => scenarioOf(requests, { seed, parameters: { ...parameters, kv_policy } })),
+      policies.map((kv_policy, seed) => scenario(requests, { seed, parameters: { kv_policy } })),
       { stand_in_tensorrt: true },
     );
     for (const [i, kvPolicy] of policies.entries()) {
-      const expected = await generated(folder, requests, kvPolicy);
+      const expected = await generated(plain, requests, kvPolicy);
       expectMixed(expected, 3);
       expect(results(served[i]!.clients)).toEqual(expected);
       // Plans are opened in the order of their names: propagate's profiles come last.
@@ -106,16 +101,16 @@ test('the engine for TensorRT, on a stand-in: within profiles, with nothing lost
 
 test('in 16 bits; and what a plan that does not load is told as', async (context) => {
   const python = pythonOr(context);
-  const folder = await withPlans({ model: join(examples, 'kjv-relaxed'), precision: 'f16' }, false);
+  const folder = await withPlans({ model: join(examples, 'kjv-relaxed'), precision: 'f16' });
   const requests = drawRequests(7, 8, { vocabulary: 1024, longest: 30, threshold: 0.35 });
-  const scenario = scenarioOf(requests, { parameters });
-  const [served] = await runHarness(python, folder, [scenario], { stand_in_tensorrt: true });
+  const own = scenario(requests);
+  const [served] = await runHarness(python, folder, [own], { stand_in_tensorrt: true });
   expect(results(served!.clients)).toEqual(await generated(folder, requests, 'last-exited'));
 
   const plan = join(folder, 'kjv-relaxed/1/step.all.plan');
   const text = await readFile(plan, 'utf8');
   await writeFile(plan, text.replace('step.onnx', 'nowhere.onnx'));
-  await expect(runHarness(python, folder, [scenario], { stand_in_tensorrt: true })).rejects.toThrow(
+  await expect(runHarness(python, folder, [own], { stand_in_tensorrt: true })).rejects.toThrow(
     'TensorRT stand-in does not load step.all.plan',
   );
 });

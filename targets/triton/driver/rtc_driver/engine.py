@@ -80,11 +80,9 @@ def open_engine(
     device: int = 0,
 ) -> Engine:
     """
-    Opens `onnxruntime` or `tensorrt`; `auto` is the latter where plans lie beside the graphs.
-    Raises ValueError for other words, and whatever the runtime raises.
+    Opens `onnxruntime` or `tensorrt`, whose plans lie beside the graphs. Raises ValueError for other
+    words, and whatever the runtime raises.
     """
-    if kind == "auto":
-        kind = "tensorrt" if any(folder.glob("step.*.plan")) else "onnxruntime"
     if kind == "onnxruntime":
         from .onnx_engine import OnnxEngine
 
@@ -93,4 +91,4 @@ def open_engine(
         from .tensorrt_engine import TensorrtEngine
 
         return TensorrtEngine(folder, facts, block_pages, boundary_pages, device)
-    raise ValueError(f'engine is "{kind}"; auto, onnxruntime or tensorrt was expected')
+    raise ValueError(f'engine is "{kind}"; onnxruntime or tensorrt was expected')
