@@ -25,7 +25,7 @@ beforeAll(async () => {
   trtexec = installStandIn(join(scratch, 'bin'));
   first = join(scratch, 'first');
   firstCache = join(scratch, 'first-cache');
-  await compileInto(first, firstCache);
+  expect(await compileInto(first, firstCache)).toMatchObject({ exitCode: 0 });
 });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
@@ -263,6 +263,17 @@ describe('rtc cache why', () => {
     mkdirSync(join(room, 'empty'));
     const { exitCode, stdout } = await runHere(['cache', 'why', first, '--cache-dir', join(room, 'empty')], emptyEnv);
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining('step.all.plan  miss: no engine is kept')]);
+  });
+
+  test('does not list what differs from another engine altogether', async () => {
+    await runHere(
+      ['compile', model, '--target', 'tensorrt', '--form', 'unrolled', '--no-build', '--out', out],
+      emptyEnv,
+    );
+    const { stdout } = await runHere(['cache', 'why', out, '--cache-dir', cache], machine().env);
+    expect(stdout).toBe('model.all.plan  miss: no engine of this name or graph is kept\n');
+    const { engines } = await why(out, machine().env);
+    expect(engines[0]!.nearest!.differences.length).toBeGreaterThan(3);
   });
 
   test.each<[string, (name: string) => readonly string[], string]>([

@@ -47,19 +47,24 @@ export interface Explanation {
   readonly unknown: readonly UnknownPart[];
   /** Outcome `depends`: the entries that have all known parts. */
   readonly keptFor: readonly Pick<PlanParts, UnknownPart>[];
-  /** Outcome `miss`: the entry that differs in the fewest parts; undefined where nothing is kept. */
+  /** Outcome `miss`: of the engines of this name, or of all, the one that differs in the fewest parts. */
   readonly nearest?: { readonly key: string; readonly differences: readonly Difference[] };
 }
 
 /**
- * Why an engine is, or is not, in the cache. What is unknown is left out of the comparison. Of entries that are equally
- * near, the one with the smallest key is named.
+ * Why an engine is, or is not, in the cache. What is unknown is left out of the comparison. The nearest entry is one of an
+ * engine with the same name where there is any; of those that are equally near, it is the one with the smallest key.
  */
 export function explainMiss(asked: AskedParts, entries: readonly CacheEntry[]): Explanation {
   const unknown = machineParts.filter((part) => asked[part] === undefined);
   const compared = entries
     .map(({ key, parts }) => ({ key, parts, differences: differencesFrom(parts, asked) }))
-    .sort((a, b) => a.differences.length - b.differences.length || (a.key < b.key ? -1 : 1));
+    .sort(
+      (a, b) =>
+        Number(isOfAnotherName(a.differences)) - Number(isOfAnotherName(b.differences)) ||
+        a.differences.length - b.differences.length ||
+        (a.key < b.key ? -1 : 1),
+    );
   const [first] = compared;
   const equal = compared.filter(({ differences }) => differences.length === 0);
   const asKey = keyOf(asked);
@@ -68,6 +73,11 @@ export function explainMiss(asked: AskedParts, entries: readonly CacheEntry[]): 
   if (equal.length > 0) return { outcome: 'depends', unknown, keptFor: equal.map(({ parts }) => machineOf(parts)) };
   const nearest = first === undefined ? {} : { nearest: { key: first.key, differences: first.differences } };
   return { outcome: 'miss', ...key, unknown, keptFor: [], ...nearest };
+}
+
+/** Whether they are differences between engines of different names: of other graphs, or with other profiles. */
+export function isOfAnotherName(differences: readonly Difference[]): boolean {
+  return differences.some(({ part, name }) => part === 'argument' && name === '--saveEngine');
 }
 
 /** Undefined while a part is unknown. */

@@ -1,5 +1,5 @@
 import { printable } from '../../inspect/printable.ts';
-import type { UnknownPart } from './explain-miss.ts';
+import { isOfAnotherName, type UnknownPart } from './explain-miss.ts';
 import type { ExplainedEngine, ExplainedPackage } from './explain-package.ts';
 
 /** How words are set off. */
@@ -44,6 +44,10 @@ function explain({ outcome, key, nearest, keptFor }: ExplainedEngine, style: Emp
   }
   if (nearest === undefined) return [`${style.yellow('miss')}: no engine is kept`];
   const { differences } = nearest;
+  // Everything differs then, and the list says nothing.
+  if (isOfAnotherName(differences) && differences.some(({ part }) => part === 'graph')) {
+    return [`${style.yellow('miss')}: no engine of this name or graph is kept`];
+  }
   const shown = differences.slice(0, mostDifferences).map(({ message }) => message);
   const more = differences.length - shown.length;
   return [

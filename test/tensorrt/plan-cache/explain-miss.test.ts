@@ -140,6 +140,16 @@ describe('the nearest entry', () => {
     expect(explainMiss(ask(exampleParts()), [far, near]).nearest?.key).toBe(near.key);
   });
 
+  test('is one of the same name, however much it differs, where there is any', () => {
+    const other = entryOf(
+      exampleParts({ arguments: exampleParts().arguments.map((word) => word.replace('all', 'small')) }),
+    );
+    expect(explainMiss(ask(exampleParts()), [other, far]).nearest?.key).toBe(far.key);
+    expect(explainMiss(ask(exampleParts()), [other]).nearest?.differences.map(({ name }) => name)).toEqual([
+      '--saveEngine',
+    ]);
+  });
+
   test('is the one with the smaller key where several are as near', () => {
     const rivals = ['3', '4', '5', '6'].map((driver) => entryOf(exampleParts({ driver })));
     const keys = rivals.map(({ key }) => key).sort();
