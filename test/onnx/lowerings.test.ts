@@ -300,6 +300,38 @@ test.each([
   }
 });
 
+test('attention in a loop and behind it, under one mask', async () => {
+  const graph = parse(`graph lowered(%x: f32[b,2,s,8], %seen: bool[b,1,s,s], %columns: f32[s]) {
+    %places: i64[s] = iota {size=s}
+    %zero: i64[] = constant {dtype=i64, dims=[], values=[0]}
+    %first: bool[s] = equal %places, %zero
+    %mask: bool[b,1,s,s] = or %seen, %first
+    %h: f32[b,2,s,8] = loop %x {loops=3, carried=1, each=0, limited=false, stops=false} (
+      %depth: i64[], %in: f32[b,2,s,8]
+    ) {
+      %a: f32[b,2,s,8] = attention %in, %x, %x, %mask {scale=0.3}
+      return %a
+    }
+    %y: f32[b,2,s,8] = attention %h, %x, %x, %mask {scale=0.3}
+    return %y
+  }`);
+  const file = lowerToOnnx(graph, {
+    dialect: 'tensorrt',
+    spec: nativeAttention,
+    fileName: 'model.onnx',
+    version: '0',
+    metadata: {},
+  });
+  const onnx = await loadOnnx(file, '.');
+  try {
+    const inputs = randomInputs(graph, 'loop');
+    const expected = await interpret(graph, inputs, { readWeight: randomWeight, round: true });
+    for (const [name, tensor] of expected) expectClose((await onnx.run(inputs)).get(name)!, tensor, 1e-6, name);
+  } finally {
+    await onnx.close();
+  }
+});
+
 test('what hides a key leaves room for its score', () => {
   const hidden = lowerToModel(
     parse(`graph lowered(%q: f16[b,1,s,8], %k: f16[b,1,t,8], %mask: bool[b,1,s,t]) {
