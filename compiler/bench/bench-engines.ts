@@ -74,7 +74,7 @@ export async function benchEngines(folder: string, options: BenchEnginesOptions)
     if (simulation === undefined) return failure(interrupted(folder));
     return success({ executedBy, times, profile, simulation }, [
       ...opened.diagnostics,
-      ...limitsOf(profile, headShare),
+      ...limitsOf(profile, headShare, simulation),
     ]);
   } finally {
     await session.close();
@@ -139,11 +139,19 @@ function beyondEngines(
 }
 
 /** What the numbers do not say. */
-function limitsOf({ host }: StepProfile, headShare: number): readonly Diagnostic[] {
+function limitsOf(
+  { host }: StepProfile,
+  headShare: number,
+  { meanExit, loops }: SimulationReport,
+): readonly Diagnostic[] {
   const share = `${Math.round(100 * headShare)} %`;
   const head = `No engine runs a step without a head. Of a step with one row ${share} were taken to be its head's: its share of the bytes of weights that such a step reads.`;
   const note = (code: string, message: string): Diagnostic => ({ severity: 'note', code, message });
+  const noExits = `Every token was taken to run all ${loops} loops, as the engines were tuned for, so that there is nothing to gain.`;
   return [
+    ...(meanExit < loops || loops === 1
+      ? []
+      : [{ ...note('no-early-exits', noExits), hint: 'Say where tokens leave: --mean-loops.' }]),
     note('head-estimated', head),
     ...(host === undefined
       ? [
