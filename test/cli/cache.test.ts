@@ -168,6 +168,20 @@ describe('rtc compile --cache-dir', () => {
   });
 });
 
+test('a pinned timing cache is part of what an engine is built from, and nothing is added to it', async () => {
+  const pinned = join(first, 'timing.cache');
+  const flags = ['--timing-cache', pinned, '--timing-cache-sha256', sha256(readFileSync(pinned))];
+  const [one, two] = [machine(), machine()];
+  const kept = readFileSync(join(cache, 'timing', 'NVIDIA-Example-80GB-sm90-trt10.16.0.cache'));
+  expect(await compileInto(out, cache, { env: one.env, flags })).toMatchObject({ exitCode: 0 });
+  await compileInto(out, cache, { env: two.env, flags });
+  expect([one.builds(), two.builds()]).toEqual([2, 0]);
+  expect(readFileSync(join(out, 'timing.cache'))).toEqual(readFileSync(pinned));
+  expect(readFileSync(join(cache, 'timing', 'NVIDIA-Example-80GB-sm90-trt10.16.0.cache'))).toEqual(kept);
+  const { stdout } = await runHere(['cache', 'why', out, '--cache-dir', firstCache], machine().env);
+  expect(stdout).toContain('the pinned timing cache is new');
+});
+
 describe('rtc cache why', () => {
   const why = async (folder: string, env: NodeJS.ProcessEnv, flags: readonly string[] = []) => {
     const ended = await runHere(['cache', 'why', folder, '--cache-dir', cache, '--json', ...flags], env);
@@ -284,6 +298,11 @@ describe('rtc cache why', () => {
     await runHere(['compile', model, '--out', out], emptyEnv);
     const { exitCode, stderr } = await runHere(['cache', 'why', ...flags('')], emptyEnv);
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`error ${code}`)]);
+  });
+
+  test('Ctrl-C ends it', async () => {
+    const ended = await runHere(['cache', 'why', first, '--cache-dir', cache], machine().env, AbortSignal.abort());
+    expect(ended).toMatchObject({ exitCode: 130, stdout: '' });
   });
 
   test('a trtexec that was named has to answer', async () => {

@@ -13,8 +13,12 @@ export interface ContentHashes {
   readonly save: () => Promise<void>;
 }
 
-/** How long ago a file must have changed, for its times to tell the next change apart. FAT counts in steps of 2 s. */
-const settledAfterMs = 3000;
+/**
+ * How long ago a file must have changed, for its times to tell the next change apart: in steps of 2 s on the worst file
+ * systems, of some milliseconds on those that a build runs on. The first is for what is written down; the second is for
+ * the engines of one build, which share weights that were linked a moment ago.
+ */
+const settledAfterMs = { forGood: 3000, forThisProcess: 100 };
 
 /** Files that are remembered. */
 const mostRemembered = 512;
@@ -43,7 +47,7 @@ export function contentHashes(memoFile?: string, now: () => number = Date.now): 
   const known = new Map<string, string>();
   const seen = new Map<string, { readonly identity: string; readonly sha256: string }>();
   let loaded: Promise<void> | undefined;
-  let learned = false;
+  const learned = new Map<string, string>();
   const load = async () => {
     if (memoFile === undefined) return;
     for (const [identity, sha256] of Object.entries(await readMemo(memoFile))) known.set(identity, sha256);
@@ -59,9 +63,10 @@ export function contentHashes(memoFile?: string, now: () => number = Date.now): 
       let sha256 = known.get(identity);
       if (sha256 === undefined) {
         sha256 = await hashHandle(handle, signal);
-        if (identityOf(await handle.stat({ bigint: true })) === identity && isSettled(before, now())) {
+        const age = ageMs(before, now());
+        if (identityOf(await handle.stat({ bigint: true })) === identity && age > settledAfterMs.forThisProcess) {
           known.set(identity, sha256);
-          learned = true;
+          if (age > settledAfterMs.forGood) learned.set(identity, sha256);
         }
       }
       seen.set(place, { identity, sha256 });
@@ -84,15 +89,15 @@ export function contentHashes(memoFile?: string, now: () => number = Date.now): 
       return true;
     },
     save: async () => {
-      if (memoFile === undefined || !learned) return;
+      if (memoFile === undefined || learned.size === 0) return;
       // Others may have learned something meanwhile.
-      const all = { ...(await readMemo(memoFile)), ...Object.fromEntries(known) };
+      const all = { ...(await readMemo(memoFile)), ...Object.fromEntries(learned) };
       const hashes = Object.fromEntries(Object.entries(all).slice(-mostRemembered));
       const aside = `${memoFile}.${randomBytes(6).toString('hex')}`;
       try {
         await writeFile(aside, `${JSON.stringify({ format: 1, hashes })}\n`, { flag: 'wx' });
         await rename(aside, memoFile);
-        learned = false;
+        learned.clear();
       } catch {
         await rm(aside, { force: true }).catch(() => {});
       }
@@ -104,10 +109,10 @@ function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: Stat): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':');
 }
 
-/** A change in the same tick of the file system's clock as the last one would leave the times as they are. */
-function isSettled({ mtimeNs, ctimeNs }: Stat, nowMs: number): boolean {
+/** Time since a file, or its inode, changed last. A change in the same tick of that clock would leave the times as they are. */
+function ageMs({ mtimeNs, ctimeNs }: Stat, nowMs: number): number {
   const latest = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
-  return BigInt(nowMs - settledAfterMs) * 1_000_000n > latest;
+  return nowMs - Number(latest / 1_000_000n);
 }
 
 async function hashHandle(handle: FileHandle, signal: AbortSignal | undefined): Promise<string> {
