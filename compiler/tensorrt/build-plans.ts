@@ -7,7 +7,6 @@ import { type PlanStamp, stampName } from '../../files/plan-stamp.ts';
 import { invariant } from '../../ir/invariant.ts';
 import { decodeModel } from '../../targets/onnx/proto.ts';
 import { attentionNames } from '../../targets/tensorrt/attention-names.ts';
-import { buildScriptName } from '../../targets/tensorrt/build-script.ts';
 import type { BuildJob } from '../../targets/tensorrt/trtexec/build-job.ts';
 import type { Trtexec } from '../../targets/tensorrt/trtexec/find-trtexec.ts';
 import { type Gpu, identifyGpu } from '../../targets/tensorrt/trtexec/identify-gpu.ts';
@@ -70,7 +69,10 @@ export async function buildPlans(options: BuildPlansOptions): Promise<Result<rea
     named.length = 0;
     return success(stamps, diagnostics);
   } catch (error) {
-    if (signal?.aborted) return failure(...diagnostics, stopped(folder));
+    if (signal?.aborted) {
+      const message = 'Interrupted; no engine was built.';
+      return failure(...diagnostics, { severity: 'error', code: 'interrupted', location: { file: folder }, message });
+    }
     return failure(...diagnostics, fileDiagnostic(error, { file: folder }, 'write'));
   } finally {
     await clearAway(folder, jobs, named);
@@ -80,17 +82,6 @@ export async function buildPlans(options: BuildPlansOptions): Promise<Result<rea
 /** A GPU of which everything is known that engines depend on. */
 function machineOf(gpu: Gpu | undefined): Machine | undefined {
   return gpu?.computeCapability === undefined ? undefined : { ...gpu, computeCapability: gpu.computeCapability };
-}
-
-/** What to tell when a signal ends a build. */
-export function stopped(folder: string): Diagnostic {
-  return {
-    severity: 'error',
-    code: 'interrupted',
-    location: { file: folder },
-    message: 'Interrupted; the package is written, and it has no engines.',
-    hint: `${buildScriptName} in it builds them.`,
-  };
 }
 
 /** Names of the Attention nodes of every graph. */

@@ -15,8 +15,6 @@ export function withoutEngines(
   const missing = unbuilt.find(({ code }) => code === 'trtexec-missing');
   const location = { file: out };
   if (missing === undefined) {
-    // Of an interruption its own words tell.
-    if (unbuilt.some(({ code }) => code === 'interrupted')) return unbuilt;
     const message = `The package is written for TensorRT ${version}, whole but for its engines.`;
     const hint = `${buildScriptName} in it tries again, here or on another machine.`;
     return [...unbuilt, { severity: 'note', code: 'no-engines', location, message, hint }];

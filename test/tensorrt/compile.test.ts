@@ -189,6 +189,11 @@ describe('with trtexec', () => {
     // Nodes that may be computed in parts where there is no fused kernel.
     expect(manifest.plans![0]!.arguments.join(' ')).toMatch(/--decomposableAttentions=\S*Attention/);
     expect(manifest.plans![0]!.arguments).toContain('--stronglyTyped');
+    const inspected = await runHere(['inspect', out]);
+    expect(inspected.stdout).toMatch(/^Engines for TensorRT 10\.14, attention as a layer$/m);
+    expect(inspected.stdout).toMatch(/^ {2}step\.all\.plan +[\d.]+ kB, TensorRT 10\.14\.1, NVIDIA .*\(9\.0\)$/m);
+    const asJson = await runHere(['inspect', out, '--json']);
+    expect(JSON.parse(asJson.stdout).plans).toEqual(manifest.plans);
   });
 
   test.each<[string, StandInSettings, TensorrtOptions, string, string]>([
@@ -297,6 +302,8 @@ describe('with trtexec', () => {
     const { exitCode, stderr } = await process;
     expect(exitCode).toBe(130);
     expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stderr).toContain('error interrupted');
+    expect(stderr).toContain('whole but for its engines');
     expect(runningOf(pids)).toEqual([]);
     expect((await opened(out)).manifest.plans).toEqual([]);
     expect(Object.keys(contents(out)).filter((name) => /partial|plan|lock/.test(name))).toEqual([]);
