@@ -176,6 +176,8 @@ fits() {
 # Whether trtexec saved what it says it built; it prints MiB with six digits
 whole() {
   [ -s "$saving" ] || return 1
+  # From 10.13 on trtexec exits with 0 when a build has failed, but cannot read back what it has saved.
+  ! grep -q 'Engine deserialization failed' -- "$log" || return 1
   stated=$(sed -n 's/.*Created engine with size: \\([0-9.e+]*\\) MiB.*/\\1/p' "$log" | sed 1q)
   size=$(wc -c <"$saving" | tr -cd '0-9')
   awk -v size="$size" -v stated="\${stated:-0}" 'BEGIN { exit size < stated * 1048576 * 0.9999 - 64 }'

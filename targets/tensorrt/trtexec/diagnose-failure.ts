@@ -52,7 +52,7 @@ export function diagnoseFailure(failure: Failure): Diagnostic {
     case 'signaled':
       return crashed(failure, end.signal, doing);
     case 'exited': {
-      if (failure.missing !== undefined) {
+      if (failure.missing !== undefined && findSign(summary.errors, failure) === undefined) {
         return error(failure, {
           code: 'trtexec-failed',
           message: `trtexec ended with exit code 0, but there is no engine in "${failure.missing}".`,
@@ -63,6 +63,14 @@ export function diagnoseFailure(failure: Failure): Diagnostic {
       if (summary.parserErrors.length > 0) return refusedGraph(failure);
       const sign = findSign(summary.errors, failure);
       if (sign) return error(failure, { ...sign, lines: aroundSign(failure, sign.line) });
+      if (end.code === 0) {
+        return error(failure, {
+          code: 'trtexec-failed',
+          message: 'trtexec ended with exit code 0, but left no engine that can be read back.',
+          lines: summary.errors.slice(-5),
+          hint: 'Where these lines do not say why: is there room on the disk?',
+        });
+      }
       // A container, or a script around trtexec, reports the signal this way.
       const signal = end.code > 128 ? signalOf(end.code - 128) : undefined;
       if (signal !== undefined) return crashed(failure, signal, doing);

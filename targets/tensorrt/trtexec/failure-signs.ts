@@ -183,14 +183,6 @@ const signs: readonly (readonly [RegExp, Say])[] = [
       };
     },
   ],
-  [
-    /Engine deserialization failed/,
-    () => ({
-      code: 'trtexec-failed',
-      message: 'trtexec could not read the engine back that it had built.',
-      hint: 'Is there room on the disk? trtexec does not notice when the end of an engine does not fit.',
-    }),
-  ],
 ];
 
 /** What is said when a library is not found. */

@@ -87,10 +87,9 @@ export async function runTrtexec(
     const call = { path: trtexec.path, args, folder: cwd, log, version, describeNode: options.describeNode };
     const failed = { ...call, end, summary, phase, timeoutMs };
     const isDone = end.kind === 'exited' && end.code === 0;
-    // It exits with 0 after an engine whose end did not fit on the disk.
-    if (!isDone || summary.errors.some((line) => line.startsWith('Engine deserialization failed'))) {
-      return failure(diagnoseFailure(failed), ...notes);
-    }
+    // From 10.13 on it goes on when a build has failed, finds that there is nothing to load, and exits with 0.
+    const unreadable = summary.errors.some((line) => /^Engine (?:deserialization failed|is empty)/.test(line));
+    if (!isDone || unreadable) return failure(diagnoseFailure(failed), ...notes);
     const missing = await missingEngine(cwd, args);
     if (missing !== undefined) return failure(diagnoseFailure({ ...failed, missing }), ...notes);
     const { gpu, computeCapability, engineBytes, buildSeconds, warnings, performance } = summary;

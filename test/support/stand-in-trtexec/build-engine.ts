@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { OnnxModel } from '../../../targets/onnx/onnx-model.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { type Call, computeCapability, sayMachine, versionText } from './call.ts';
-import { failInBuild, refuseIllegal } from './failures.ts';
+import { buildFailed, failInBuild, refuseIllegal } from './failures.ts';
 import { encodePlan, sha256 } from './plan.ts';
 
 /** `--onnx … --saveEngine …`; returns the exit code. */
@@ -32,15 +32,12 @@ export async function buildEngine(call: Call): Promise<number> {
   if (!setShapes(call, graph.inputs)) return enginePartFailed(call);
   const cached = readTimingCache(call);
   if (settings.buildMs !== undefined) await sleep(settings.buildMs);
-  if (options.has('errorOnTimingCacheMiss') && cached !== keyOf(call, file)) {
+  if (options.has('errorOnTimingCacheMiss') && !cached?.split('\n').includes(keyOf(call, file))) {
     const { name = '' } = graph.nodes[0] ?? {};
-    log.say(
-      'E',
+    return buildFailed(
+      call,
       `Error[10]: IBuilder::buildSerializedNetwork: Error Code 10: Internal Error (Timing cache miss for ${name})`,
     );
-    log.say('E', 'Engine could not be created from network');
-    log.say('E', 'Building engine failed');
-    return enginePartFailed(call);
   }
   const building = await failInBuild('building', call, model);
   if (building !== undefined) return building;
@@ -68,7 +65,9 @@ export async function buildEngine(call: Call): Promise<number> {
   for (const text of call.version[0] === 10 && call.version[1] === 0 ? [built, size] : [size, built])
     log.say('I', text);
   const cache = options.get('timingCacheFile');
-  if (cache !== undefined) writeFileSync(cache, `${keyOf(call, file)}\n`);
+  // Merged, as the real one does: what was measured for other models stays.
+  const measured = new Set([...(cached?.split('\n') ?? []), keyOf(call, file)]);
+  if (cache !== undefined) writeFileSync(cache, `${[...measured].join('\n')}\n`);
   if (settings.fail === 'build:truncated-plan' && save !== undefined) {
     // The last bytes did not fit on the disk: trtexec sees it when it reads the plan back, says so, and exits with 0.
     writeFileSync(save, plan.slice(0, plan.length / 2));
@@ -111,12 +110,14 @@ function readTimingCache({ log, options }: Call): string | undefined {
     log.library('I', 'Local timing cache in use. Profiling results in this builder pass will not be stored.');
     return undefined;
   }
+  // It stays; trtexec only ever locks it.
+  writeFileSync(`${file}.lock`, '');
   if (!existsSync(file)) {
-    log.say('W', `Could not read cache from: ${file}. A new cache will be generated and written.`);
+    log.library('W', `Could not read cache from: ${file}. A new cache will be generated and written.`);
     return undefined;
   }
   const text = readFileSync(file, 'utf8');
-  log.say('I', `Loaded ${text.length} bytes of timing cache from ${file}`);
+  log.library('I', `Loaded ${text.length} bytes of cache from file: ${file}`);
   return text.trimEnd();
 }
 

@@ -91,6 +91,7 @@ test.each(versions)('an engine is built by %s: the facts, the phases, the log, t
     'step.all.plan.partial',
     'step.onnx',
     'timing.cache',
+    'timing.cache.lock',
   ]);
 });
 
@@ -139,6 +140,7 @@ const failures: Readonly<Partial<Record<FailureName, Expected>>> = {
     code: 'trtexec-out-of-memory',
     message: ['The GPU has too little memory for this build', 'Cuda Runtime (out of memory)'],
     hint: '--workspace',
+    partial: true,
   },
   'build:killed': {
     code: 'trtexec-out-of-memory',
@@ -149,12 +151,12 @@ const failures: Readonly<Partial<Record<FailureName, Expected>>> = {
   'build:abort': { code: 'trtexec-crashed', message: ['(SIGABRT)', "Assertion `ok' failed."] },
   'build:partial-plan': {
     code: 'trtexec-failed',
-    message: ['exit code 1 while it was building the engine', 'Assertion engine != nullptr failed'],
+    message: ['exit code 0, but left no engine that can be read back', 'Assertion engine != nullptr failed'],
     partial: true,
   },
   'build:truncated-plan': {
     code: 'trtexec-failed',
-    message: ['could not read the engine back'],
+    message: ['exit code 0, but left no engine that can be read back'],
     hint: 'room on the disk',
     partial: true,
   },
@@ -175,22 +177,25 @@ const failures: Readonly<Partial<Record<FailureName, Expected>>> = {
       'The opt sizes of profile 0 do not fit the graph, at Shape in sizes of inputs (node "/size/Shape").',
       'ISliceLayer',
     ],
+    partial: true,
   },
   'build:no-implementation': {
     code: 'trtexec-failed',
     message: ['TensorRT has no kernel for a part of the graph: Shape in sizes of inputs'],
     hint: '--optimization-level',
+    partial: true,
   },
   'build:timing-cache-miss': {
     code: 'trtexec-timing-cache',
     message: ['told not to measure'],
     hint: 'keep its timing.cache',
+    partial: true,
   },
   'build:uncaught': { code: 'trtexec-out-of-memory', message: ['out of memory on the host', 'std::bad_alloc'] },
   'build:garbage': { code: 'trtexec-failed', message: ['exit code 3', 'dolor sit amet'] },
-  'build:invalid-utf8': { code: 'trtexec-failed', message: ['Internal Error (ü€\u{1f600})'] },
-  'build:long-lines': { code: 'trtexec-failed', message: [/Internal Error \(z{300,400}/] },
-  'build:many-lines': { code: 'trtexec-failed', message: ['Error[2]: the last one'] },
+  'build:invalid-utf8': { code: 'trtexec-failed', message: ['Internal Error (ü€\u{1f600})'], partial: true },
+  'build:long-lines': { code: 'trtexec-failed', message: [/Internal Error \(z{300,400}/], partial: true },
+  'build:many-lines': { code: 'trtexec-failed', message: ['Error[2]: the last one'], partial: true },
   'build:no-gpu': {
     code: 'trtexec-no-gpu',
     message: ['trtexec finds no GPU.', 'Cannot find any available devices'],
@@ -221,9 +226,19 @@ describe.each(Object.entries(failures))('%s', (name, { code, message, hint, part
     const shown = formatDiagnostics(result.diagnostics);
     expect(shown.split('\n').length).toBeLessThan(24);
     expect(Math.max(...shown.split('\n').map((line) => line.length))).toBeLessThan(900);
-    const files = (await readdir(folder)).filter((file) => file !== 'timing.cache').sort();
+    const files = (await readdir(folder)).filter((file) => !file.startsWith('timing.cache')).sort();
     expect(files).toEqual(['step.all.log', ...(partial ? ['step.all.plan.partial'] : []), 'step.onnx']);
   });
+});
+
+test.each([
+  ['build:out-of-memory', 'trtexec-out-of-memory', 'too little memory for this build'],
+  ['build:partial-plan', 'trtexec-failed', 'exit code 1 while it was building the engine'],
+  ['build:disk-full', 'trtexec-disk-full', 'Cannot write to FileStreamWriter'],
+] as const)('up to 10.12 the exit code says it: %s', async (fail, code, message) => {
+  const result = await run({ fail, version: '10.12.0' });
+  expect(result.diagnostics).toMatchObject([{ code, message: expect.stringContaining(message) }]);
+  expect(await readFile(log, 'utf8')).toContain('&&&& FAILED');
 });
 
 test('every way to fail is tried somewhere', () => {
