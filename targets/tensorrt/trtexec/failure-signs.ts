@@ -136,6 +136,14 @@ const signs: readonly (readonly [RegExp, Say])[] = [
     ([, file]) => ({ code: 'trtexec-failed', message: `trtexec cannot read the engine "${file}".` }),
   ],
   [
+    /Failed to create ITimingCache|setTimingCache failed/,
+    () => ({
+      code: 'trtexec-timing-cache',
+      message: 'The timing cache is none that this version of TensorRT takes, or it is cut off.',
+      hint: 'Take it away, or name another one.',
+    }),
+  ],
+  [
     /timing ?cache.*miss|cache miss/i,
     () => ({
       code: 'trtexec-timing-cache',

@@ -112,6 +112,8 @@ export function logReader(): LogReader {
       if (read.kind === 'bare') {
         // What the system, the C library or CUDA's checks say has no tag.
         if (stream === 'stderr' && signsWithoutTag.test(line)) errors.add(short(line));
+        // The build goes on, without the cache.
+        if (/^Exception while \w+ (?:timing )?cache file/.test(line)) warnings.add(short(line));
         return undefined;
       }
       const { severity, text } = read;
