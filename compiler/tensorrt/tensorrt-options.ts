@@ -1,6 +1,9 @@
 import type { BuildSettings } from '../../targets/tensorrt/trtexec/build-job.ts';
 
-/** What `rtc compile --target tensorrt` is asked for. Every option has the flag of the same name. */
+/**
+ * What `rtc compile --target tensorrt` is asked for. Every option has the flag of the same name, but `tf32`, which is
+ * `--allow-tf32`, `hardwareCompatibility`, whose values are written with dashes, and what stands behind `--`.
+ */
 export interface TensorrtOptions extends Partial<Omit<BuildSettings, 'extra'>> {
   /** Version that graphs are written for: what trtexec reports, else 10.16. */
   readonly tensorrtVersion?: string;
