@@ -8,7 +8,8 @@ export function checkEngines(manifest: PackageManifest): readonly Contradiction[
   const report = (message: string, ...path: readonly (string | number)[]) => problems.push({ path, message });
   if (tensorrt === undefined) {
     if (target === 'tensorrt') report('A package for tensorrt says which engines it is meant for.', 'target');
-    if (dialect === 'tensorrt' && target === 'onnx') report('Graphs of the dialect "tensorrt" are written for engines.', 'dialect');
+    if (dialect === 'tensorrt' && target === 'onnx')
+      report('Graphs of the dialect "tensorrt" are written for engines.', 'dialect');
     if (plans.length > 0) report('There are engines, and no word on what they are.', 'plans');
     return problems;
   }
