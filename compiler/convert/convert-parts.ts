@@ -1,0 +1,44 @@
+import type { Result } from '../../files/diagnostics.ts';
+import type { SourceModel } from '../read/source-model.ts';
+import type { ConvertProgress } from './convert-options.ts';
+import type { Decomposing, Factorise } from './factorise.ts';
+import type { PlannedMatrix } from './stored-tensors.ts';
+
+/** What converting needs of the outside, so that tests can stand in for it. */
+export interface ConvertParts {
+  readonly openDecomposer: (options: {
+    readonly threads?: number;
+    readonly signal?: AbortSignal;
+  }) => Promise<Result<Decomposing & { readonly close: () => Promise<void> | void }>>;
+  /** The ranks that lose least, by key, of matrices whose singular values are given, within a number of parameters. */
+  readonly allotRanks: (
+    candidates: readonly {
+      readonly key: string;
+      readonly rows: number;
+      readonly cols: number;
+      readonly singular: ArrayLike<number>;
+    }[],
+    parameters: number,
+  ) => ReadonlyMap<string, number>;
+  readonly openCalibration: (
+    model: SourceModel,
+    text: string,
+    options: CalibrationOptions,
+  ) => Promise<Result<Calibration>>;
+  /** Bytes that may still be written at a place; undefined where nobody can say. */
+  readonly freeBytes: (path: string) => Promise<number | undefined>;
+}
+
+export interface CalibrationOptions {
+  readonly decomposing: Decomposing;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+}
+
+/** What a text says of a model's activations, for factors that are the best for them. */
+export interface Calibration {
+  /** Says what factors depend on, apart from the matrix: the same text, read in the same manner. */
+  readonly basis: string;
+  readonly factoriseOf: (matrix: PlannedMatrix) => Promise<Factorise>;
+}
