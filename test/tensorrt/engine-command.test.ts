@@ -87,13 +87,10 @@ describe('engines of the form unrolled, in f16', () => {
     expect(stdout).toContain('Verified');
   });
 
-  test.each([
-    ['logits', 'logits'],
-    ['present.1.key', 'present.1.key'],
-  ])('that compute a wrong %s are found, exit code 3, and it is named', async (output) => {
-    const { exitCode, stdout } = await verify('whole', { perturb: { output, factor: 1.2 } });
+  test('that compute something wrong are found, exit code 3, and it is named', async () => {
+    const { exitCode, stdout } = await verify('whole', { perturb: { output: 'present.1.key', factor: 1.2 } });
     expect(exitCode).toBe(3);
-    expect(stdout).toContain(`"${output}" differs first at batch 0, `);
+    expect(stdout).toContain('"present.1.key" differs first at batch 0, ');
     expect(stdout).toContain('Not verified.');
   });
 

@@ -109,7 +109,7 @@ describe('engines that take no empty list, few rows and short prompts', () => {
   });
 
   test('rows at three depths meet in one step, and their past spans pages', async () => {
-    const { feeds, differences } = await verified('kjv-relaxed', { lora: 'gather' }, { all: { heads: [1, 64] } });
+    const { feeds, differences } = await verified('llama-middle-cycle', {}, { all: { heads: [1, 64] } });
     expect(differences).toEqual([]);
     const depths = feeds.filter((tensors) => tensors.has('page_table')).map((tensors) => tensors.get('depth')!.data);
     expect(depths.some((depth) => new Set(depth).size === 3)).toBe(true);
