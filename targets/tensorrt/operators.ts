@@ -15,7 +15,10 @@ const numbers = [...floats, 'INT32', 'INT64'] as const;
 const anything = [...numbers, 'BOOL'] as const;
 const constants = [...floats, 'FP8', 'FP4', 'INT4', 'INT32', 'INT64', 'BOOL'] as const;
 
-/** Operators by what their data may be of: the matrix that TensorRT 11.1 documents. */
+/**
+ * Operators by what their data may be of: the matrix that TensorRT 11.1 documents. What 10.0, 10.1, 10.14 and 10.16
+ * document besides, and what changelogs say, is in the lists of what came later.
+ */
 const documented: readonly (readonly [types: readonly TensorrtType[], operators: string])[] = [
   [
     numbers,
