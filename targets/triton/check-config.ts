@@ -188,6 +188,10 @@ function tensorProblems(config: Reader, iterative: boolean): readonly string[] {
       const dims = tensor.numbers('dims');
       if (dims.length === 0) problems.push(`the ${side} "${name}" has no dims`);
       if (dims.some((dim) => dim !== -1 && dim < 1)) problems.push(`the ${side} "${name}" has dims ${dims.join(', ')}`);
+      if (side === 'input' && iterative && tensor.isTrue('optional'))
+        problems.push(
+          `requests with "${name}" and without would never share a step: parameters do not keep them apart`,
+        );
       if (side === 'input' && iterative && dims.includes(-1) && !tensor.isTrue('allow_ragged_batch'))
         problems.push(
           `requests with another size of "${name}" would never share a step: allow_ragged_batch is missing`,

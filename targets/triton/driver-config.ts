@@ -38,23 +38,15 @@ const idleMicroseconds = 10_000_000;
  */
 export function driverConfig({ name, policy, pageSize, onGpu }: DriverConfigFacts): TritonModelConfig {
   const { maxRows, smallRows, maxContext, prefillChunk } = policy;
-  const optional = (input: string, dataType: 'TYPE_INT64' | 'TYPE_FP32' | 'TYPE_BOOL') => {
-    return { name: input, dataType, dims: [1], optional: true } as const;
-  };
   return {
     name,
     maxBatchSize: maxRows,
     maxCandidates: maxRows,
     idleMicroseconds,
     kind: onGpu ? 'KIND_GPU' : 'KIND_CPU',
-    inputs: [
-      { name: 'input_ids', dataType: 'TYPE_INT64', dims: [-1], ragged: true },
-      optional('max_new_tokens', 'TYPE_INT64'),
-      optional('exit_threshold', 'TYPE_FP32'),
-      optional('temperature', 'TYPE_FP32'),
-      optional('seed', 'TYPE_INT64'),
-      optional('ignore_eos', 'TYPE_BOOL'),
-    ],
+    // What else a request may say are parameters of it: Triton keeps requests with other optional inputs apart, and a
+    // step that only some of those who are there may share is what all this is meant to avoid.
+    inputs: [{ name: 'input_ids', dataType: 'TYPE_INT64', dims: [-1], ragged: true }],
     outputs: [
       { name: 'token', dataType: 'TYPE_INT64', dims: [1] },
       { name: 'exit_loop', dataType: 'TYPE_INT32', dims: [1] },

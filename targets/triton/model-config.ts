@@ -1,5 +1,5 @@
 /** Element types of Triton's that rtc's models have at their edges. */
-export type TritonType = 'TYPE_INT64' | 'TYPE_INT32' | 'TYPE_FP32' | 'TYPE_BOOL';
+export type TritonType = 'TYPE_INT64' | 'TYPE_INT32';
 
 /** An input or output; the first axis, the batch, is left out of `dims`, and -1 is any size. */
 export interface TritonTensor {
@@ -11,7 +11,6 @@ export interface TritonTensor {
 export interface TritonInput extends TritonTensor {
   /** Requests with other sizes of it may share a batch. */
   readonly ragged?: boolean;
-  readonly optional?: boolean;
 }
 
 /** What config.pbtxt says, as far as rtc writes it: a model of the Python backend with iterative sequences. */
@@ -47,12 +46,7 @@ export function formatModelConfig(config: TritonModelConfig): string {
     `name: ${quoted(name)}`,
     'backend: "python"',
     `max_batch_size: ${maxBatchSize}`,
-    ...inputs.flatMap((input) =>
-      tensorLines('input', input, [
-        ...(input.ragged ? ['allow_ragged_batch: true'] : []),
-        ...(input.optional ? ['optional: true'] : []),
-      ]),
-    ),
+    ...inputs.flatMap((input) => tensorLines('input', input, input.ragged ? ['allow_ragged_batch: true'] : [])),
     ...outputs.flatMap((output) => tensorLines('output', output, [])),
     '# A request runs one step, is put back, and shares the next one with whoever is there then.',
     'sequence_batching {',

@@ -26,24 +26,16 @@ export function drawRequests(
   }));
 }
 
-/** The same as a client of Triton's says it: as parameters, or as inputs. */
+/** The same as a client of Triton's says it; some have no numbers for parameters, and write them as text. */
 export function asClient(
   { prompt, maxNewTokens, exit, sampling, ignoreEos }: GenerationRequest,
   arrives: number,
 ): ClientRequest {
-  const threshold = exit?.kind === 'threshold' ? exit.threshold : 1;
+  const exit_threshold = exit?.kind === 'threshold' ? exit.threshold : 1;
   const { temperature = 0, seed = 0 } = sampling?.kind === 'sample' ? sampling : {};
-  if (arrives % 2 === 0) {
-    const parameters = { max_new_tokens: maxNewTokens, exit_threshold: threshold, temperature, seed };
-    return { input_ids: prompt, arrives, parameters: { ...parameters, ignore_eos: ignoreEos ?? false } };
-  }
-  const inputs: NonNullable<ClientRequest['inputs']> = {
-    max_new_tokens: ['int64', maxNewTokens],
-    exit_threshold: ['float32', threshold],
-    ...(sampling && { temperature: ['float64', temperature], seed: ['int64', seed] }),
-    ...(ignoreEos && { ignore_eos: ['bool', true] }),
-  };
-  return { input_ids: prompt, arrives, inputs };
+  const numbers = { max_new_tokens: maxNewTokens, exit_threshold, temperature, seed };
+  const written = Object.entries(numbers).map(([name, value]) => [name, arrives % 2 === 0 ? value : String(value)]);
+  return { input_ids: prompt, arrives, parameters: { ...Object.fromEntries(written), ignore_eos: ignoreEos ?? false } };
 }
 
 /** Eight slots, batches by chance, requests that trickle in. */

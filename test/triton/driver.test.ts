@@ -137,7 +137,9 @@ describe('the driver as a server', () => {
       [{ input_ids: [1], parameters: { max_new_tokens: 0 } }, 'max_new_tokens is 0'],
       [{ input_ids: [1], parameters: { max_new_tokens: 513 } }, 'more than 512 positions'],
       [{ input_ids: [1], parameters: { temperature: -1 } }, 'temperature is -1'],
-      [{ input_ids: [1], inputs: { exit_threshold: ['float32', Number.NaN] } }, 'exit_threshold is not a number'],
+      [{ input_ids: [1], parameters: { exit_threshold: 'nan' } }, 'exit_threshold is not a number'],
+      [{ input_ids: [1], parameters: { temperature: 'hot' } }, "temperature is 'hot'; a number was expected"],
+      [{ input_ids: [1], parameters: { seed: 1.5 } }, 'seed is 1.5; a whole number was expected'],
     ];
     const [served] = await runHarness(python, folder, [
       {

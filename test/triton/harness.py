@@ -104,8 +104,6 @@ class Request:
         self._sequence, self._flags, self.release = sequence, 1, 1
         told = client.told
         self._inputs = [Tensor("input_ids", np.array([told["input_ids"]], np.int64))]
-        for name, (kind, value) in told.get("inputs", {}).items():
-            self._inputs.append(Tensor(name, np.array([[value]], kind)))
 
     def correlation_id(self) -> int:
         return self._sequence

@@ -7,9 +7,7 @@ import { parsePbtxt, type TextField } from '../../targets/triton/parse-pbtxt.ts'
 /** A request as a client sends it. */
 export interface ClientRequest {
   readonly input_ids: readonly number[];
-  readonly parameters?: Readonly<Record<string, number | boolean>>;
-  /** Optional inputs: NumPy's name of the type, and the value. */
-  readonly inputs?: Readonly<Record<string, readonly [string, number | boolean]>>;
+  readonly parameters?: Readonly<Record<string, number | boolean | string>>;
   /** Execute that it comes before. */
   readonly arrives?: number;
   /** Tokens after which the client goes away. */

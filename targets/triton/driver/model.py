@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,24 +127,15 @@ class TritonPythonModel:
         return True
 
     def _read(self, request: Any) -> Request:
-        parameters = json.loads(request.parameters() or "{}")
-
-        def setting(name: str, default: Any, kind: Callable[[Any], Any]) -> Any:
-            tensor = pb_utils.get_input_tensor_by_name(request, name)
-            given = parameters.get(name) if tensor is None else tensor.as_numpy().flat[0]
-            try:
-                return default if given is None else kind(given)
-            except (TypeError, ValueError):
-                raise ValueError(f"{name} is {given!r}; a number was expected") from None
-
+        given = json.loads(request.parameters() or "{}")
         ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
         return Request(
             prompt=tuple(ids.reshape(-1).tolist()),
-            max_new_tokens=setting("max_new_tokens", self._new_tokens, int),
-            threshold=setting("exit_threshold", self._scheduler.facts.threshold, float),
-            temperature=setting("temperature", 0.0, float),
-            seed=setting("seed", 0, int),
-            ignore_eos=setting("ignore_eos", False, bool),
+            max_new_tokens=_whole(given, "max_new_tokens", self._new_tokens),
+            threshold=_number(given, "exit_threshold", self._scheduler.facts.threshold),
+            temperature=_number(given, "temperature", 0.0),
+            seed=_whole(given, "seed", 0),
+            ignore_eos=bool(_whole(given, "ignore_eos", False)),
         )
 
     def _send(self, event: TokenEvent) -> None:
@@ -175,6 +165,26 @@ class TritonPythonModel:
     def _drop(self, key: int) -> None:
         self._scheduler.drop(key)
         self._clients.pop(key, None)
+
+
+def _number(given: dict[str, Any], name: str, default: float) -> float:
+    """A parameter of a request; clients without numbers for parameters may write them as text."""
+    value = given.get(name, default)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; a number was expected") from None
+
+
+def _whole(given: dict[str, Any], name: str, default: int) -> int:
+    value = given.get(name, default)
+    try:
+        whole = int(value)
+        if isinstance(value, str) or whole == value:
+            return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} is {value!r}; a whole number was expected")
 
 
 def _refuse(sender: Any, problem: str) -> None:
