@@ -1,4 +1,4 @@
-import { basename, resolve } from 'node:path';
+import { basename, posix, resolve } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../files/diagnostics.ts';
 import { printGraph } from '../ir/print.ts';
 import type { LoraStrategy } from '../passes/merge-lora.ts';
@@ -145,7 +145,7 @@ async function write(
     folder: repository,
     extra: [
       ...driver.value,
-      ...(options.bindings ? [await bindingsFile(model, facts, onnx, layout)] : []),
+      ...(options.bindings ? [await bindingsFile(model, facts, onnx, layout, repository)] : []),
       ...(engines ? [engines.script] : []),
     ],
     facts,
@@ -174,9 +174,13 @@ async function bindingsFile(
   { form, graphs, rtc }: PackageFacts,
   onnx: readonly OnnxFile[],
   layout: Layout,
+  folder: string | undefined,
 ): Promise<{ readonly path: string; readonly bytes: Uint8Array }> {
   const described = onnx.map(({ name }, i) => {
-    return [layout === 'huggingface' ? `onnx/${name}` : name, describeInterface(graphs[i]!)] as const;
+    return [
+      posix.join(folder ?? (layout === 'huggingface' ? 'onnx' : ''), name),
+      describeInterface(graphs[i]!),
+    ] as const;
   });
   const text = await generateBindings({ name: model.name, rtc, form, graphs: Object.fromEntries(described) });
   return { path: bindingsName, bytes: Buffer.from(text) };

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { failure, type Result, success } from '../files/diagnostics.ts';
-import { propagateGraphName } from '../files/manifest.ts';
-import { type Package, readPackage } from '../files/package.ts';
+import { type Package, propagateGraph, readPackage } from '../files/package.ts';
 import { createCore } from '../runtime/depth-batched/create-core.ts';
 import { openStepModel } from '../runtime/depth-batched/open-step-model.ts';
 import type { StepModel, StepShape } from '../runtime/depth-batched/step-model.ts';
@@ -147,7 +146,7 @@ async function measureProfile(
     maxPromptTokens: Math.min(256, maxPositions(source.manifest)),
     context: plan.meanContext,
     rounds,
-    propagate: propagateGraphName in source.manifest.graphs,
+    propagate: propagateGraph(source.manifest) !== undefined,
     ...(signal === undefined ? {} : { signal }),
     onRound: (round) => onProgress?.('timing the parts of a step', round, rounds),
   });
@@ -162,7 +161,7 @@ async function measureProfile(
 function measureText({ source, plan, options }: Setting, model: StepModel): Promise<BenchDocument['quality']> {
   const { signal, onProgress } = options;
   return measureOnText(model, options.quality!.text, plan.windows, {
-    propagate: propagateGraphName in source.manifest.graphs,
+    propagate: propagateGraph(source.manifest) !== undefined,
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });

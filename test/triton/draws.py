@@ -14,7 +14,9 @@ from rtc_driver.sampling import draw_token  # noqa: E402
 
 json.dump(
     [
-        draw_token(np.array(case["logits"], np.float32), case["temperature"], case["seed"], case["step"])
+        draw_token(
+            np.array(case["logits"], np.float32), case["temperature"], case["seed"], case["step"]
+        )
         for case in json.load(sys.stdin)
     ],
     sys.stdout,

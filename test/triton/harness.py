@@ -36,7 +36,9 @@ class TritonError(Exception):
 
 
 class InferenceResponse:
-    def __init__(self, output_tensors: list[Tensor] | None = None, error: TritonError | None = None):
+    def __init__(
+        self, output_tensors: list[Tensor] | None = None, error: TritonError | None = None
+    ):
         self.tensors = {tensor.name(): tensor.as_numpy() for tensor in output_tensors or []}
         self.error = error
 
@@ -48,9 +50,15 @@ def backend_utils() -> types.ModuleType:
     module.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
     module.TRITONSERVER_REQUEST_RELEASE_ALL = 1
     module.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE = 2
-    module.Tensor, module.InferenceResponse, module.TritonError = Tensor, InferenceResponse, TritonError
+    module.Tensor, module.InferenceResponse, module.TritonError = (
+        Tensor,
+        InferenceResponse,
+        TritonError,
+    )
 
-    module.Logger = types.SimpleNamespace(log_info=lambda message: None, log_warn=lambda message: None)
+    module.Logger = types.SimpleNamespace(
+        log_info=lambda message: None, log_warn=lambda message: None
+    )
 
     def get_input_tensor_by_name(request: Request, name: str) -> Tensor | None:
         return next((tensor for tensor in request.inputs() if tensor.name() == name), None)

@@ -77,7 +77,14 @@ def _memcpy(target: int, source: int, size: int, kind: cudaMemcpyKind) -> tuple:
 
 
 def _memcpy_2d(
-    target: int, target_pitch: int, source: int, source_pitch: int, width: int, height: int, kind, stream
+    target: int,
+    target_pitch: int,
+    source: int,
+    source_pitch: int,
+    width: int,
+    height: int,
+    kind,
+    stream,
 ) -> tuple:
     assert width <= target_pitch and width <= source_pitch
     for line in range(height):

@@ -121,7 +121,9 @@ class TritonPythonModel:
                 return False
             self._scheduler.add(key, wanted)
         elif key not in self._scheduler:
-            _refuse(sender, f"sequence {key} has no request under way; leave sequence ids to Triton")
+            _refuse(
+                sender, f"sequence {key} has no request under way; leave sequence ids to Triton"
+            )
             return False
         self._clients[key] = _Client(sender, self._executes, time.monotonic())
         return True

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 #: bfloat16 has no NumPy type; the driver only moves such numbers, so their bits will do.
-NUMPY_TYPES = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}
+NUMPY_TYPES: dict[str, type[np.generic]] = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Facts:
     propagate: str | None
 
     @property
-    def numbers(self) -> type:
+    def numbers(self) -> type[np.generic]:
         """NumPy's type for hidden states and pages."""
         return NUMPY_TYPES[self.dtype]
 

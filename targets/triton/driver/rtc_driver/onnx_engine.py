@@ -25,7 +25,9 @@ class OnnxEngine:
         self._layers = facts.layers
         self._step = _session(folder / facts.step, threads)
         # A second pool of threads would fight the first one.
-        self._propagate = facts.propagate and _session(folder / facts.propagate, 1)
+        self._propagate: onnxruntime.InferenceSession | None = None
+        if facts.propagate is not None:
+            self._propagate = _session(folder / facts.propagate, 1)
         self._outputs = [output.name for output in self._step.get_outputs()]
         self._made: dict[str, np.ndarray] = {}
         self._pages: dict[str, np.ndarray] = {}
@@ -44,6 +46,7 @@ class OnnxEngine:
         )
 
     def propagate(self, inputs: Mapping[str, np.ndarray]) -> None:
+        assert self._propagate is not None, "a model of one loop has no depths to skip"
         names = [output.name for output in self._propagate.get_outputs()]
         made = zip(names, self._propagate.run(names, dict(inputs)))
         # One token each: an axis for tokens, as the step's entries have it.

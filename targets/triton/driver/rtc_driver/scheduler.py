@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Sequence as Rows
+from collections.abc import Collection, Iterable, Sequence as Rows
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from .step_inputs import StepInputs, padded_tokens, step_inputs
 class TokenEvent:
     """A token as it comes."""
 
-    key: Hashable
+    key: int
     token: int
     #: Loop behind which it was chosen, from 1.
     exit_loop: int
@@ -59,13 +59,13 @@ class Scheduler:
         self._max_rows = max_rows
         self._prefill_rows = prefill_rows
         self._chunk = prefill_chunk
-        self._sequences: dict[Hashable, Sequence] = {}
+        self._sequences: dict[int, Sequence] = {}
         self._age = 0
 
-    def __contains__(self, key: Hashable) -> bool:
+    def __contains__(self, key: int) -> bool:
         return key in self._sequences
 
-    def keys(self) -> list[Hashable]:
+    def keys(self) -> list[int]:
         """Everybody that has not ended, the oldest first."""
         return list(self._sequences)
 
@@ -92,18 +92,18 @@ class Scheduler:
             return "exit_threshold is not a number"
         return None
 
-    def add(self, key: Hashable, request: Request) -> None:
+    def add(self, key: int, request: Request) -> None:
         """Takes a request that has no problem. It runs once there are pages for all of it."""
         self._sequences[key] = Sequence(key, self._age, request)
         self._age += 1
 
-    def drop(self, key: Hashable) -> None:
+    def drop(self, key: int) -> None:
         """Ends a sequence, whatever it has under way, and frees its pages; unknown keys are ignored."""
         sequence = self._sequences.pop(key, None)
         if sequence is not None and sequence.pages is not None:
             self.spans.release(sequence.pages, sequence.reserved)
 
-    def step(self, keys: Collection[Hashable]) -> list[TokenEvent]:
+    def step(self, keys: Collection[int]) -> list[TokenEvent]:
         """
         One depth step for the sequences named: those that decode in one call of the graph, chunks of
         prompts in another, as neither should be padded to the other's size.
@@ -158,12 +158,17 @@ class Scheduler:
     def _run(self, passes: Rows[Pass]) -> list[TokenEvent]:
         facts = self.facts
         inputs = step_inputs(facts, passes, self.engine.least, self._chunk)
-        drawn = [p for p in passes if p.chooses and p.may_leave(facts) and p.sequence.request.temperature > 0]
+        drawn = [
+            p
+            for p in passes
+            if p.chooses and p.may_leave(facts) and p.sequence.request.temperature > 0
+        ]
         outputs = self.engine.run(inputs.feeds, logits=bool(drawn))
         self.counters.steps += 1
         self.counters.rows += len(passes)
         hidden = [
-            np.array(outputs.hidden[place, : len(p.tokens)]) for p, place in zip(passes, inputs.places)
+            np.array(outputs.hidden[place, : len(p.tokens)])
+            for p, place in zip(passes, inputs.places)
         ]
         events: list[TokenEvent] = []
         runs: dict[str, list[Run]] = {"block": [], "prelude": [], "coda": []}
@@ -241,7 +246,11 @@ class Scheduler:
 
     def _propagate(self, skipped: Rows[tuple[Pass, np.ndarray, int]]) -> None:
         """Makes the entries of skipped depths from the states that tokens left with."""
-        states = [(p, hidden[t], depth, p.position + t) for p, hidden, depth in skipped for t in range(len(hidden))]
+        states = [
+            (p, hidden[t], depth, p.position + t)
+            for p, hidden, depth in skipped
+            for t in range(len(hidden))
+        ]
         self.engine.propagate(
             {
                 "hidden": np.stack([hidden for _, hidden, _, _ in states]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +34,7 @@ class Request:
 class Sequence:
     """A request that has not ended."""
 
-    key: Hashable
+    key: int
     #: Place in the order in which requests came.
     age: int
     request: Request

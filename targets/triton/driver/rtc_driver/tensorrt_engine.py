@@ -247,7 +247,7 @@ class TensorrtEngine:
             memory.free()
         _check(cudart.cudaStreamDestroy(self._stream))
 
-    def _fetch(self, name: str, kind: type) -> np.ndarray:
+    def _fetch(self, name: str, kind: type[np.generic]) -> np.ndarray:
         """An output, on the host."""
         address, shape = self._made[name]
         value = np.empty(shape, kind)
