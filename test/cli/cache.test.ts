@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { ExplainedPackage } from '../../compiler/tensorrt/plan-cache/explain-package.ts';
+import { type ExplainedPackage, explainPackage } from '../../compiler/tensorrt/plan-cache/explain-package.ts';
 import { installStandIn } from '../support/stand-in-trtexec/install.ts';
 import { type StandInSettings, standInEnv } from '../support/stand-in-trtexec/settings.ts';
 import { callsIn, contents, copyOf, emptyEnv, tinyModelFolder, writeProgram } from '../tensorrt/packages.ts';
@@ -169,7 +169,9 @@ describe('rtc compile --cache-dir', () => {
 });
 
 test('a pinned timing cache is part of what an engine is built from, and nothing is added to it', async () => {
-  const pinned = join(first, 'timing.cache');
+  // trtexec would add to it what it measures.
+  const pinned = join(room, 'pinned.cache');
+  writeFileSync(pinned, 'timings of something else\n');
   const flags = ['--timing-cache', pinned, '--timing-cache-sha256', sha256(readFileSync(pinned))];
   const [one, two] = [machine(), machine()];
   const kept = readFileSync(join(cache, 'timing', 'NVIDIA-Example-80GB-sm90-trt10.16.0.cache'));
@@ -303,6 +305,8 @@ describe('rtc cache why', () => {
   test('Ctrl-C ends it', async () => {
     const ended = await runHere(['cache', 'why', first, '--cache-dir', cache], machine().env, AbortSignal.abort());
     expect(ended).toMatchObject({ exitCode: 130, stdout: '' });
+    const asked = { cacheDir: cache, env: machine().env, signal: AbortSignal.abort() };
+    expect(await explainPackage(first, asked)).toMatchObject({ ok: false, diagnostics: [{ code: 'interrupted' }] });
   });
 
   test('a trtexec that was named has to answer', async () => {

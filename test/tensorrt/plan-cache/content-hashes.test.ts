@@ -83,6 +83,17 @@ describe('a memo', () => {
     expect(JSON.parse(await readFile(memo, 'utf8')).format).toBe(1);
   });
 
+  test('is not written of a file that was linked a moment ago, and an edit ends it in the build that is running', async () => {
+    const soon = contentHashes(memo, () => Date.now() + 1000);
+    await soon.hash(file);
+    await soon.save();
+    await expect(readFile(memo)).rejects.toThrow('ENOENT');
+    const { atime, mtime } = await stat(file);
+    await writeFile(file, 'wEights');
+    await utimes(file, atime, mtime);
+    expect(await soon.hash(file)).toBe(hashOf('wEights'));
+  });
+
   test('keeps what others have learned meanwhile', async () => {
     const [one, two] = [contentHashes(memo, later), contentHashes(memo, later)];
     const other = `${file}.other`;
