@@ -63,7 +63,8 @@ export async function decomposeResiduals(
     });
     const key = keyOf(each, options);
     const { dtype } = matrix.shared;
-    let finished = await work.read(key);
+    // Without factors there is nothing that is worth keeping.
+    let finished = rank === 0 ? undefined : await work.read(key);
     if (finished === undefined) {
       const computed = await compute();
       if (!computed.ok) return computed;
@@ -89,7 +90,7 @@ export async function decomposeResiduals(
       const lost = zero ? residual : await lostOf(values, encoded, rank, dtype, decomposing);
       const { singular } = factors;
       const made: FinishedMatrix = { dtype, rows, cols, rank, ...encoded, singular, original, residual, lost };
-      const written = await work.write(key, made);
+      const written = rank === 0 ? success(undefined) : await work.write(key, made);
       return written.ok ? success(made) : written;
     }
   }

@@ -32,7 +32,7 @@ export interface WorkFolder {
   readonly path: string;
   /** Undefined where there is none, or one whose bytes are not what was written. */
   readonly read: (key: string) => Promise<FinishedMatrix | undefined>;
-  /** The matrix is on the disk, whole, when this returns. */
+  /** Whole or not at all. What a power failure makes of it, reading finds out. */
   readonly write: (key: string, matrix: FinishedMatrix) => Promise<Result<undefined>>;
   readonly remove: () => Promise<void>;
   /** Removes the folder if there is no finished matrix in it; true where one is kept. */
@@ -94,6 +94,8 @@ export async function openWorkFolder(
     remove,
     leave: async () => {
       const left: readonly string[] = await readdir(path).catch(() => []);
+      // Somebody has put something else there.
+      if (!left.includes(markName)) return false;
       const kept = left.some((name) => name.endsWith('.safetensors'));
       if (!kept) await remove();
       return kept;
@@ -123,7 +125,6 @@ async function writeMatrix(file: string, key: string, matrix: FinishedMatrix): P
     for (const piece of [header, ...data]) {
       for (let at = 0; at < piece.length; ) at += (await handle.write(piece, at)).bytesWritten;
     }
-    await handle.sync();
   } finally {
     await handle.close();
   }
