@@ -154,6 +154,23 @@ describe('the driver as a server', () => {
     expect(served!.used_pages).toBe(0);
   });
 
+  test('an engine that fails takes those along who were there, and nobody else', async (context) => {
+    const python = pythonOr(context);
+    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-broken');
+    const requests = drawRequests(8, 12, { vocabulary: 1024, longest: 20, threshold: 0.35 });
+    const [served] = await runHarness(python, folder, [scenarioOf(requests, { break_at: 40 })]);
+    const expected = await generated(folder, requests, 'last-exited');
+    const broken = served!.clients.filter(({ error }) => error !== null);
+    for (const { error } of broken) expect(error).toBe('the engine broke');
+    expect(broken.length).toBeGreaterThan(0);
+    expect(broken.length).toBeLessThan(8);
+    for (const [i, { tokens, error }] of served!.clients.entries()) {
+      const { tokens: whole } = expected[i]!;
+      expect(tokens).toEqual(error === null ? whole : whole.slice(0, tokens.length));
+    }
+    expect(served!.used_pages).toBe(0);
+  });
+
   test('a prompt of the greatest length; one that just does not fit into the pages', async (context) => {
     const python = pythonOr(context);
     const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-long');

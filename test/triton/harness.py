@@ -67,6 +67,10 @@ def backend_utils() -> types.ModuleType:
     return module
 
 
+class Broken(RuntimeError):
+    """What a scenario has the engine raise."""
+
+
 class Client:
     """Who asked, and what came back."""
 
@@ -135,6 +139,20 @@ class Request:
         self._flags, self.release = 0, 1
 
 
+def break_at(engine, step: int | None) -> None:
+    """Lets a step of the engine fail."""
+    run, steps = engine.run, 0
+
+    def counted(inputs, logits):
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise Broken("the engine broke")
+        return run(inputs, logits)
+
+    engine.run = counted
+
+
 def serve(model, scenario: dict) -> tuple[list[Client], list[int]]:
     """Runs all requests of a scenario; returns clients, and how many requests each execute had."""
     chance = random.Random(scenario["seed"])
@@ -172,7 +190,14 @@ def serve(model, scenario: dict) -> tuple[list[Client], list[int]]:
         assert len(sizes) < 100_000, "nothing comes to an end"
         if not batch:
             continue
-        assert model.execute(batch) is None
+        try:
+            assert model.execute(batch) is None
+        except Broken as error:
+            # The Python backend answers a batch whose execute raised, and releases it.
+            for request in batch:
+                request.client.error, request.client.final = str(error), True
+            held -= len(batch)
+            continue
         for request in batch:
             if request.release == 2:
                 assert not request.client.final, "rescheduled behind its last response"
@@ -211,6 +236,7 @@ def main() -> None:
                 "model_instance_device_id": "0",
             }
         )
+        break_at(model._scheduler.engine, scenario.get("break_at"))
         clients, sizes = serve(model, scenario)
         scheduler = model._scheduler
         left = scheduler.spans.used_pages

@@ -24,6 +24,8 @@ export interface Scenario {
   readonly ragged?: boolean;
   /** Fewest entries of lists, as TensorRT's profiles want them. */
   readonly least?: 0 | 1;
+  /** A call of the graph that fails. */
+  readonly break_at?: number;
   /** Parameters of config.pbtxt, changed. */
   readonly parameters?: Readonly<Record<string, string>>;
 }

@@ -80,12 +80,13 @@ class TritonPythonModel:
             if self._take(key, request):
                 present[key] = request
         self._forget_absent()
-        for _ in range(self._steps):
-            going = [key for key in present if key in self._scheduler]
-            if not going:
-                break
-            for event in self._scheduler.step(going):
-                self._send(event)
+        try:
+            self._run_steps(list(present))
+        except Exception:
+            # Triton answers them all with the error, and does not come back with them.
+            for key in present:
+                self._drop(key)
+            raise
         for key, request in present.items():
             if key in self._scheduler:
                 request.set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
@@ -104,6 +105,14 @@ class TritonPythonModel:
         for key in self._scheduler.keys():
             self._scheduler.drop(key)
         self._scheduler.engine.close()
+
+    def _run_steps(self, keys: list[int]) -> None:
+        for _ in range(self._steps):
+            going = [key for key in keys if key in self._scheduler]
+            if not going:
+                break
+            for event in self._scheduler.step(going):
+                self._send(event)
 
     def _take(self, key: int, request: Any) -> bool:
         """Whether a request has a step to run: a new one that is sound, or one that was rescheduled."""
