@@ -54,6 +54,14 @@ export interface SessionOptions {
   readonly threads?: number;
   /** `none` runs the graph as it is written; `all`, the default, lets ONNX Runtime fold and fuse. */
   readonly optimization?: 'none' | 'all';
+  /** Whether threads spin for a while behind an operator (default): the next one begins sooner, another session later. */
+  readonly spinning?: boolean;
+}
+
+/** A model that is no file: its bytes, without external data, and what messages call it. */
+export interface ModelBytes {
+  readonly name: string;
+  readonly bytes: Uint8Array;
 }
 
 /** Codes of diagnostics that are about ONNX Runtime, not about what it was given to run. */
@@ -74,27 +82,35 @@ type OnnxRuntime = typeof import('onnxruntime-node');
 type OrtTensor = import('onnxruntime-node').Tensor;
 
 /**
- * Loads an .onnx file, with the external data beside it, into ONNX Runtime on the CPU.
+ * Loads an .onnx file, with the external data beside it, or a model's bytes into ONNX Runtime on the CPU.
  * Fails with `onnxruntime-missing` when onnxruntime-node is not installed or does not run on this machine, and with
  * `onnxruntime-failed` when it refuses the graph.
  */
-export async function openSession(path: string, options: SessionOptions = {}): Promise<Result<GraphSession>> {
+export async function openSession(
+  model: string | ModelBytes,
+  options: SessionOptions = {},
+): Promise<Result<GraphSession>> {
+  const name = typeof model === 'string' ? basename(model) : model.name;
   const loaded = await loadOnnxRuntime();
   if (!loaded.ok) return loaded;
   const ort = loaded.value;
   let session: import('onnxruntime-node').InferenceSession;
   try {
-    session = await ort.InferenceSession.create(path, {
+    const sessionOptions: import('onnxruntime-node').InferenceSession.SessionOptions = {
       executionProviders: ['cpu'],
       graphOptimizationLevel: options.optimization === 'none' ? 'disabled' : 'all',
       // Warnings of the optimizer are about its own work; what fails is thrown.
       logSeverityLevel: 3,
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
-    });
+      ...(options.spinning === false ? { extra: { session: { intra_op: { allow_spinning: '0' } } } } : {}),
+    };
+    session = await (typeof model === 'string'
+      ? ort.InferenceSession.create(model, sessionOptions)
+      : ort.InferenceSession.create(model.bytes, sessionOptions));
   } catch (error) {
-    return failure(refused(basename(path), error));
+    return failure(refused(name, error));
   }
-  const open = wrap(ort, session, basename(path));
+  const open = wrap(ort, session, name);
   if (!open.ok) await session.release();
   return open;
 }
