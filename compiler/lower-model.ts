@@ -11,6 +11,7 @@ import type { Dialect } from '../targets/onnx/onnx-file.ts';
 import { type AttentionForm, tensorrtDialect } from '../targets/tensorrt/dialect.ts';
 import { atLeast, defaultVersion, formatVersion, oldestVersion, parseVersion } from '../targets/tensorrt/versions.ts';
 import { buildGraph } from './architectures/build-graph.ts';
+import { storedCount, storedOrder } from './architectures/layer-places.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 import type { SourceModel } from './read/source-model.ts';
 import { meansTensorrt } from './tensorrt/means-tensorrt.ts';
@@ -88,7 +89,10 @@ export function lowerModel(model: SourceModel, form: Form, options: CompileOptio
     keeps: dialect.value.spec.keeps,
     exits: exits?.after ?? [],
   };
-  const inSteps = { ...common, layers: recursion, confidence: exits?.confidence ?? ('top1' as const) };
+  const { prelude, block, loops, coda } = recursion;
+  const layers = { prelude, block, loops, coda };
+  const reuses = loops === 1 && storedOrder(recursion).length > storedCount(recursion);
+  const inSteps = { ...common, layers, reuses, confidence: exits?.confidence ?? ('top1' as const) };
   const pipeline = (graph: Graph<'unrolled'>, run: RunPass): readonly NamedGraph[] => {
     switch (form) {
       case 'unrolled':

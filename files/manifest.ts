@@ -137,6 +137,10 @@ export const manifestSchema = z
       block: count.describe('Layers of the shared block.'),
       loops: count.describe('How often the block runs.'),
       coda: count,
+      layers: z
+        .array(count)
+        .optional()
+        .describe("The checkpoint's number of each layer of prelude, block and coda; absent: 0, 1, 2 and so on."),
     }),
     lora: z
       .object({

@@ -12,11 +12,12 @@ export async function describePackage(
 ): Promise<BenchDocument['package']> {
   const stored = await storedNumbers(folder, manifest.files);
   const { recursion, precision, lora } = manifest;
+  const { prelude, block, loops, coda } = recursion;
   return {
     name: manifest.name,
     dialect: manifest.dialect,
     precision: precision.compute,
-    ...recursion,
+    ...{ prelude, block, loops, coda },
     vocabulary: shape.vocabulary,
     weightBytes: Object.values(manifest.sizes).reduce((sum, { stored: bytes }) => sum + bytes, 0),
     ...(stored === undefined ? {} : { storedParameters: stored }),

@@ -1,5 +1,7 @@
+import type { Graph } from '../ir/graph.ts';
 import { buildFolded } from './fold-loop/build-folded.ts';
 import { analyseLoop, loopText } from './fold-loop/find-loop.ts';
+import type { Flow } from './fold-loop/flow.ts';
 import type { Pass } from './pass.ts';
 
 /**
@@ -54,5 +56,49 @@ export const foldLoop: Pass<'unrolled', 'folded'> = {
     return buildFolded(flow, body);
   },
 };
+
+/**
+ * Makes a loop of every block that a graph repeats, as fold-loop does of one: the best first, then what is left, which
+ * has other weights. Takes a graph whose caches and outputs are what they shall be.
+ *
+ * Given
+ * ```
+ * %h.1 = a(%h.0, %past.0)   %h.2 = a(%h.1, %past.1)   %h.3 = b(%h.2, %past.2)   %h.4 = b(%h.3, %past.3)
+ * ```
+ * Result
+ * ```
+ * %h.2 = loop %h.0, stack(%past.0, %past.1) { … a … }   %h.4 = loop %h.2, stack(%past.2, %past.3) { … b … }
+ * ```
+ * Invariants and edge cases: those of fold-loop, for each loop; but none is made whose depths have matrices of their own,
+ * which would have to be stored once more, side by side.
+ */
+export const foldEveryLoop: Pass<'folded', 'folded'> = {
+  name: 'fold-every-loop',
+  numerics: 'exact',
+  changesInterface: false,
+  run: (graph, { note }) => {
+    let folded = graph;
+    for (;;) {
+      const { search, flow, body } = analyseLoop(folded);
+      if (!search.found || !body) return folded;
+      const copied = body.each.some(({ kind, values }) => kind === 'weights' && rankOf(flow, values) > 1);
+      if (copied) {
+        note(`${loopText(search)} It stays spelled out, as matrices of its depths would be stored once more.`);
+        return folded;
+      }
+      note(loopText(search));
+      folded = buildFolded(flow, body);
+    }
+  },
+};
+
+function rankOf({ values: all }: Flow, [first]: readonly number[]): number {
+  return all[first!]!.type.dims.length;
+}
+
+/** A graph in which loops may stay spelled out, for passes that take one in which they were looked for. */
+export function withoutLoops(graph: Graph<'unrolled'>): Graph<'folded'> {
+  return { ...graph, stage: 'folded' };
+}
 
 export { findLoop } from './fold-loop/find-loop.ts';

@@ -4,7 +4,7 @@ import { cse } from './cse.ts';
 import { type DepthBatchOptions, depthBatch } from './depth-batch.ts';
 import { flattenRows } from './flatten-rows.ts';
 import { foldConstants } from './fold-constants.ts';
-import { foldLoop } from './fold-loop.ts';
+import { foldEveryLoop, foldLoop, withoutLoops } from './fold-loop.ts';
 import { fuseAddLinear } from './fuse-add-linear.ts';
 import { fuseAddNorm } from './fuse-add-norm.ts';
 import { fuseRotary } from './fuse-rotary.ts';
@@ -29,17 +29,23 @@ export interface PipelineOptions {
   readonly exits: readonly number[];
 }
 
+/** What a model says of its layers. */
+interface LayerOptions {
+  readonly layers: StoredLayers;
+  /** Some layers run several times, but no block of them as a whole: `layers.loops` is 1, and all run in one go. */
+  readonly reuses?: boolean;
+}
+
 export interface UnrolledOptions extends PipelineOptions {
   /** Makes the logits behind every exit outputs. */
   readonly exitLogits: boolean;
 }
 
-export interface LoopOptions extends PipelineOptions {
-  readonly layers: StoredLayers;
+export interface LoopOptions extends PipelineOptions, LayerOptions {
   readonly confidence: Confidence;
 }
 
-export interface DepthBatchedOptions extends PipelineOptions, DepthBatchOptions {}
+export interface DepthBatchedOptions extends PipelineOptions, LayerOptions, Omit<DepthBatchOptions, 'layers'> {}
 
 /** The graphs of the form depth-batched. */
 export interface DepthBatchedGraphs {
@@ -61,11 +67,17 @@ export function unrolledPipeline(source: Graph<'unrolled'>, options: UnrolledOpt
 
 /** The whole model in one graph with a loop: weights once, exits inside. */
 export function loopPipeline(source: Graph<'unrolled'>, options: LoopOptions, run: RunPass): Graph<'lowered'> {
+  const { exits: after, confidence, layers } = options;
+  const exitHeads = insertExitHeads({ mode: 'in-loop', after, confidence });
+  if (options.reuses) {
+    // Layers that run several times in a row are loops in which no token leaves: the model as a whole has none.
+    const headed = run(exitHeads, run(stackCache(layers), withoutLoops(source)));
+    return finish(run(foldEveryLoop, headed), options, run);
+  }
   const folded = run(foldLoop, source);
   // Exits carry the caches of the loop before, so the caches get their loops axis first.
-  const stacked = run(stackCache(options.layers), folded);
-  const { exits: after, confidence } = options;
-  return finish(run(insertExitHeads({ mode: 'in-loop', after, confidence }), stacked), options, run);
+  const stacked = run(stackCache(layers), folded);
+  return finish(run(exitHeads, stacked), options, run);
 }
 
 /** One loop of the block at a time, its rows at whatever depths they are; whoever runs it loops. */
@@ -74,7 +86,8 @@ export function depthBatchedPipeline(
   { layers, pageSize, groups, confidence, ...options }: DepthBatchedOptions,
   run: RunPass,
 ): DepthBatchedGraphs {
-  const folded = run(foldLoop, source);
+  // Whatever repeats within a step, the step runs it all.
+  const folded = options.reuses ? withoutLoops(source) : run(foldLoop, source);
   const step = finish(run(depthBatch({ layers, pageSize, groups, confidence }), folded), options, run);
   if (layers.loops === 1) return { step, propagate: undefined };
   const branch = run.branch('propagate');

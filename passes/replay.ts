@@ -4,7 +4,7 @@ import { cse } from './cse.ts';
 import { depthBatch } from './depth-batch.ts';
 import { flattenRows } from './flatten-rows.ts';
 import { foldConstants } from './fold-constants.ts';
-import { foldLoop } from './fold-loop.ts';
+import { foldEveryLoop, foldLoop } from './fold-loop.ts';
 import { fuseAddLinear } from './fuse-add-linear.ts';
 import { fuseAddNorm } from './fuse-add-norm.ts';
 import { fuseRotary } from './fuse-rotary.ts';
@@ -48,6 +48,7 @@ export function replay(text: string, options: RunOptions = {}): ReplayResult {
 /** Passes by name, made from their options; undefined when those do not fit. */
 const replayable: Readonly<Record<string, (options: PassOptions) => AnyPass | undefined>> = {
   'fold-loop': () => anyPass(foldLoop),
+  'fold-every-loop': () => anyPass(foldEveryLoop),
   'unroll-loop': () => anyPass(unrollLoop),
   'fold-constants': () => anyPass(foldConstants),
   cse: () => anyPass(cse),

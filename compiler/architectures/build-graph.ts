@@ -7,18 +7,8 @@ import { literal, type WeightExpr } from '../../ir/weights.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import { attention, type Cache } from './attention.ts';
 import type { DecoderSpec } from './decoder-spec.ts';
+import { type LayerPlace, layerPlaces, usesOf } from './layer-places.ts';
 import { mlp } from './mlp.ts';
-
-/** Where a layer stands: which weights it has, how deep it is, and what people call the place. */
-export interface LayerPlace {
-  /** Number of the layer's weights in the checkpoint. */
-  readonly stored: number;
-  /** Number of the layer in the order in which layers run. */
-  readonly unrolled: number;
-  /** Loop that it runs in, from 0; undefined outside the block. */
-  readonly depth: number | undefined;
-  readonly scope: string;
-}
 
 /** What the parts of a layer are built with. */
 export interface LayerContext {
@@ -99,20 +89,6 @@ export function buildGraph(model: SourceModel): Graph<'unrolled'> {
   return b.finish('unrolled');
 }
 
-/** Every layer in the order in which it runs: prelude, the block once a loop, coda. */
-export function layerPlaces({ recursion }: Pick<SourceModel, 'recursion'>): readonly LayerPlace[] {
-  const { prelude, block, loops, coda } = recursion;
-  const places: LayerPlace[] = [];
-  const add = (stored: number, part: string, depth?: number) =>
-    places.push({ stored, unrolled: places.length, depth, scope: `${part}layer.${stored}` });
-  for (let i = 0; i < prelude; i++) add(i, 'prelude/');
-  for (let depth = 0; depth < loops; depth++) {
-    for (let i = 0; i < block; i++) add(prelude + i, loops === 1 ? '' : `depth.${depth}/`, depth);
-  }
-  for (let i = 0; i < coda; i++) add(prelude + block + i, 'coda/');
-  return places;
-}
-
 function decoderLayer(layer: LayerContext, hidden: Value, around: Surroundings, cache: Cache): readonly [Value, Cache] {
   const { b, spec, place } = layer;
   const { names } = spec;
@@ -148,8 +124,8 @@ function layerContext(b: GraphBuilder, model: SourceModel, place: LayerPlace): L
           {},
           lastPart(path),
         );
-        if (!lora?.targets.includes(path) || place.depth === undefined) return base;
-        const factors = loraFactors(model, prefix, path, place.depth);
+        if (!lora?.targets.includes(path) || place.use === undefined) return base;
+        const factors = loraFactors(model, place.stored, path, place.use);
         if (!factors) return base;
         const [a, bFactor] = factors.map(({ name, expr }) => b.weight(name, inF32(expr))) as [Value, Value];
         const rank = a.type.dims[0] as number;
@@ -157,7 +133,10 @@ function layerContext(b: GraphBuilder, model: SourceModel, place: LayerPlace): L
         const update = b.add('low_rank', [x, a, bFactor, scale], {}, `${lastPart(path)}.lora`);
         return b.add('add', [base, update], {}, `${lastPart(path)}.relaxed`);
       }),
-    norm: (path, x) => b.inScope(moduleScope(place, path), () => norm(b, spec, path, weight, x)),
+    norm: (path, x) => {
+      const own = model.recursion.norms === 'per-depth' && place.use !== undefined ? `.depth_${place.use}` : '';
+      return b.inScope(moduleScope(place, path), () => norm(b, spec, path, weight, x, own));
+    },
   };
 }
 
@@ -171,25 +150,27 @@ interface NamedWeight {
   readonly expr: WeightExpr;
 }
 
-/** A and B of one module at one depth. A depth without them gets empty ones while another depth has some: all depths look alike. */
+/** A and B of one module where its layer runs for the `use`-th time. A use without them gets empty ones while another has some: all look alike. */
 function loraFactors(
   model: SourceModel,
-  prefix: string,
+  stored: number,
   path: string,
-  depth: number,
+  use: number,
 ): readonly [NamedWeight, NamedWeight] | undefined {
-  const name = (factor: 'A' | 'B', d: number) => `${prefix}.${path}.lora_${factor}.depth_${d}.weight`;
+  const name = (factor: 'A' | 'B', d: number) =>
+    `${model.spec.names.layers}.${stored}.${path}.lora_${factor}.depth_${d}.weight`;
   const own = (factor: 'A' | 'B'): NamedWeight => ({
-    name: name(factor, depth),
-    expr: fileWeight(model, name(factor, depth)),
+    name: name(factor, use),
+    expr: fileWeight(model, name(factor, use)),
   });
-  if (model.tensors.has(name('A', depth))) return [own('A'), own('B')];
-  const other = Array.from({ length: model.recursion.loops }, (_, d) => d).find((d) => model.tensors.has(name('A', d)));
+  if (model.tensors.has(name('A', use))) return [own('A'), own('B')];
+  const uses = usesOf(model.recursion).get(stored) ?? 0;
+  const other = Array.from({ length: uses }, (_, d) => d).find((d) => model.tensors.has(name('A', d)));
   if (other === undefined) return undefined;
   const [a, b] = [model.tensors.get(name('A', other))!, model.tensors.get(name('B', other))!];
   return [
-    { name: name('A', depth), expr: literal('f32', [0, a.shape[1]!], []) },
-    { name: name('B', depth), expr: literal('f32', [b.shape[0]!, 0], []) },
+    { name: name('A', use), expr: literal('f32', [0, a.shape[1]!], []) },
+    { name: name('B', use), expr: literal('f32', [b.shape[0]!, 0], []) },
   ];
 }
 
@@ -203,11 +184,12 @@ function weightMaker(b: GraphBuilder, model: SourceModel, prefix: string): Weigh
   };
 }
 
-function norm(b: GraphBuilder, spec: DecoderSpec, path: string, weight: WeightMaker, x: Value): Value {
+/** @param own what the names of its weights have behind the module's, where a layer has several of them */
+function norm(b: GraphBuilder, spec: DecoderSpec, path: string, weight: WeightMaker, x: Value, own = ''): Value {
   const { epsilon, kind, addsOne } = spec.norm;
-  const scale = weight(`${path}.weight`, addsOne ? 1 : undefined);
+  const scale = weight(`${path}${own}.weight`, addsOne ? 1 : undefined);
   if (kind === 'layer')
-    return b.add('layer_norm', [x, scale, weight(`${path}.bias`)], { epsilon }, `${lastPart(path)}.out`);
+    return b.add('layer_norm', [x, scale, weight(`${path}${own}.bias`)], { epsilon }, `${lastPart(path)}.out`);
   return b.add('rms_norm', [x, scale], { epsilon }, `${lastPart(path)}.out`);
 }
 
@@ -296,3 +278,5 @@ function parentModule(path: string): string {
 function lastPart(path: string): string {
   return path.slice(path.lastIndexOf('.') + 1);
 }
+
+export { type LayerPlace, layerPlaces } from './layer-places.ts';

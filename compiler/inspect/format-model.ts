@@ -1,3 +1,5 @@
+import type { RunOrder } from '../../files/run-order.ts';
+import { storedCount } from '../architectures/layer-places.ts';
 import type { ExitSpec } from '../read/source-model.ts';
 import { formatBytes } from './format-bytes.ts';
 import type { Heading } from './format-inspection.ts';
@@ -11,7 +13,7 @@ import { listRows, plural, section } from './section.ts';
 export function formatModel(model: ModelInspection, heading: Heading): readonly string[] {
   const { architecture, recursion, lora, exits, parameters, files, types } = model;
   const unrolled = recursion.prelude + recursion.block * recursion.loops + recursion.coda;
-  const stored = recursion.prelude + recursion.block + recursion.coda;
+  const stored = storedCount(recursion);
   return [
     `${heading(printable(model.name))}  ${architecture.modelType} model`,
     ...section(
@@ -23,6 +25,7 @@ export function formatModel(model: ModelInspection, heading: Heading): readonly 
         ['positions', architecture.maxPositions.toLocaleString('en-US')],
         ...structureRows(recursion),
         ['layers', `${stored} stored, ${unrolled} run`],
+        ...(recursion.norms === 'per-depth' ? [['norms', 'of their own at each depth']] : []),
         ...loraRows(lora),
         ...exitRows(exits),
         ['parameters', `${count(parameters.stored)} stored, ${count(parameters.unrolled)} unrolled`],
@@ -44,17 +47,28 @@ export function formatModel(model: ModelInspection, heading: Heading): readonly 
 }
 
 /** How often which layers run. */
-export function structureRows({
-  prelude,
-  block,
-  loops,
-  coda,
-}: ModelInspection['recursion']): readonly (readonly string[])[] {
+export function structureRows({ prelude, block, loops, coda, layers }: RunOrder): readonly (readonly string[])[] {
   return [
     ...(prelude > 0 ? [['prelude', plural(prelude, 'layer')]] : []),
     ['block', `${plural(block, 'layer')} × ${plural(loops, 'loop')}`],
     ...(coda > 0 ? [['coda', plural(coda, 'layer')]] : []),
+    ...(layers ? listRows('order', orderLines(layers)) : []),
   ];
+}
+
+/** `0 × 2, 1 × 2, 2`: the stored layers as they run, what runs several times in a row once; some runs a line. */
+function orderLines(layers: readonly number[]): readonly string[] {
+  const runs: { readonly layer: number; count: number }[] = [];
+  for (const layer of layers) {
+    const last = runs.at(-1);
+    if (last?.layer === layer) last.count++;
+    else runs.push({ layer, count: 1 });
+  }
+  const words = runs.map(({ layer, count: times }) => (times === 1 ? `${layer}` : `${layer} × ${times}`));
+  const perLine = 12;
+  return Array.from({ length: Math.ceil(words.length / perLine) }, (_, i) =>
+    words.slice(i * perLine, (i + 1) * perLine).join(', '),
+  );
 }
 
 /** Where and when tokens leave. */

@@ -1,6 +1,7 @@
 import { type Result, success } from '../../files/diagnostics.ts';
 import { findLoop } from '../../passes/fold-loop/find-loop.ts';
 import { buildGraph } from '../architectures/build-graph.ts';
+import { usesOf } from '../architectures/layer-places.ts';
 import { modelSizes } from '../package/model-sizes.ts';
 import { readModel } from '../read/read-model.ts';
 import type { SourceModel, SourceTensor } from '../read/source-model.ts';
@@ -47,7 +48,8 @@ export async function inspectModel(
 
 function inspectLora({ lora, recursion, tensors }: SourceModel): LoraInspection | undefined {
   if (lora === undefined) return undefined;
-  const ranks = Array.from({ length: recursion.loops }, () => new Set<number>());
+  const depths = Math.max(...usesOf(recursion).values());
+  const ranks = Array.from({ length: depths }, () => new Set<number>());
   for (const { name, shape } of tensors.values()) {
     const depth = /\.lora_A\.depth_(\d+)\.weight$/.exec(name)?.[1];
     if (depth !== undefined) ranks[Number(depth)]?.add(shape[0]!);

@@ -1,8 +1,8 @@
 import type { GraphTensor, PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
 import { cacheLayersOf } from '../../files/package-interface.ts';
+import { asOneBlock, type RunOrder } from '../../files/run-order.ts';
 import type { Graph, Value } from '../../ir/graph.ts';
-import { asOneBlock } from '../../passes/depth-batch/cache-layers.ts';
-import type { Recursion, SourceModel } from '../read/source-model.ts';
+import type { SourceModel } from '../read/source-model.ts';
 import { modelSizes } from './model-sizes.ts';
 
 /** What rtc.json says beside the model and the files. */
@@ -26,6 +26,7 @@ export function describePackage(
 ): Omit<PackageManifest, 'layout' | 'graphs' | 'files' | 'source'> {
   const { lora, exits, spec } = model;
   const recursion = recursionOf(model, form);
+  const { layers, ...rest } = recursion;
   const graph = graphs[0]!;
   return {
     format: 'rtc-package',
@@ -36,7 +37,7 @@ export function describePackage(
     target,
     dialect,
     precision,
-    recursion: { ...recursion },
+    recursion: { ...rest, ...(layers && { layers: [...layers] }) },
     ...(lora &&
       loraStrategy && {
         lora: {
@@ -58,7 +59,7 @@ export function describePackage(
         graph.inputs.find(({ name }) => /^(past_key_values|key_pages)\./.test(name))?.type.dtype ?? precision.compute,
       heads: spec.kvHeads,
       headDim: spec.headDim,
-      layers: [...cacheLayersOf({ form, recursion })],
+      layers: [...cacheLayersOf({ form, recursion: rest })],
       ...pages,
     },
     ...(tensorrt && { tensorrt, plans: [] }),
@@ -82,6 +83,8 @@ export function describeInterface(graph: Graph): PackageManifest['graphs'][strin
 }
 
 /** How layers run; where there is nothing to repeat, a step runs them all as one block. */
-function recursionOf({ recursion }: SourceModel, form: PackageManifest['form']): Recursion {
-  return form === 'depth-batched' && recursion.loops === 1 ? asOneBlock(recursion) : recursion;
+function recursionOf({ recursion }: SourceModel, form: PackageManifest['form']): RunOrder {
+  const { prelude, block, loops, coda, layers } = recursion;
+  const order = { prelude, block, loops, coda, ...(layers && { layers }) };
+  return form === 'depth-batched' && loops === 1 ? asOneBlock(order) : order;
 }

@@ -1,17 +1,19 @@
 import type { PackageManifest, SizeCategory } from '../../files/manifest.ts';
+import { usesOf, varyingLayers } from '../architectures/layer-places.ts';
 import type { SourceModel, SourceTensor } from '../read/source-model.ts';
 
 /** Bytes of the checkpoint by what they are for, and what they would be if every loop had weights of its own. */
 export function modelSizes(model: SourceModel): PackageManifest['sizes'] {
-  const stored = new Map<SizeCategory, number>();
+  const sums = new Map<SizeCategory, { readonly stored: number; readonly unrolled: number }>();
+  const uses = usesOf(model.recursion);
   for (const tensor of model.tensors.values()) {
     const category = categoryOf(model, tensor);
-    stored.set(category, (stored.get(category) ?? 0) + tensor.length);
+    const { stored, unrolled } = sums.get(category) ?? none;
+    // Factors and norms of one depth are used there alone.
+    const times = category === 'block' && !ownNorm.test(tensor.name) ? (uses.get(layerOf(model, tensor)!) ?? 1) : 1;
+    sums.set(category, { stored: stored + tensor.length, unrolled: unrolled + tensor.length * times });
   }
-  const sizes = (category: SizeCategory) => {
-    const bytes = stored.get(category) ?? 0;
-    return { stored: bytes, unrolled: category === 'block' ? bytes * model.recursion.loops : bytes };
-  };
+  const sizes = (category: SizeCategory) => ({ ...(sums.get(category) ?? none) });
   return {
     block: sizes('block'),
     prelude: sizes('prelude'),
@@ -25,15 +27,28 @@ export function modelSizes(model: SourceModel): PackageManifest['sizes'] {
   };
 }
 
-function categoryOf({ spec, recursion }: SourceModel, { name }: SourceTensor): SizeCategory {
-  const { names, storedLayers } = spec;
+const none = { stored: 0, unrolled: 0 };
+
+/** A norm that a layer of the block has at one depth. */
+const ownNorm = /\.depth_\d+\.(weight|bias)$/;
+
+/** The stored layer that a tensor is of. */
+function layerOf({ spec: { names } }: SourceModel, { name }: SourceTensor): number | undefined {
+  if (!name.startsWith(`${names.layers}.`)) return undefined;
+  return Number(name.slice(names.layers.length + 1).split('.')[0]);
+}
+
+function categoryOf(model: SourceModel, tensor: SourceTensor): SizeCategory {
+  const { names, storedLayers } = model.spec;
+  const { name } = tensor;
   const of = (module: string) => name.startsWith(`${module}.`);
-  if (of(names.layers)) {
-    const layer = Number(name.slice(names.layers.length + 1).split('.')[0]);
+  const layer = layerOf(model, tensor);
+  if (layer !== undefined) {
     if (!(layer < storedLayers)) return 'other';
     if (/\.lora_[AB]\./.test(name)) return 'lora';
-    if (layer < recursion.prelude) return 'prelude';
-    return layer < recursion.prelude + recursion.block ? 'block' : 'coda';
+    const [first, end] = varyingLayers(model.recursion);
+    if (layer < first) return 'prelude';
+    return layer < end ? 'block' : 'coda';
   }
   if (of(names.embedding)) return 'embeddings';
   return of(names.head) || of(names.finalNorm) ? 'head' : 'other';

@@ -1,3 +1,4 @@
+import { storedOrder } from '../architectures/layer-places.ts';
 import type { SourceModel } from '../read/source-model.ts';
 
 /**
@@ -5,17 +6,11 @@ import type { SourceModel } from '../read/source-model.ts';
  * they run, keys with an entry per layer get one for each of them, and what is usually left to defaults is said.
  */
 export function unrolledConfig({ config, recursion, spec }: SourceModel): Readonly<Record<string, unknown>> {
-  const { prelude, block, loops, coda } = recursion;
-  const layers = prelude + block * loops + coda;
-  const storedOf = (layer: number): number => {
-    if (layer < prelude) return layer;
-    return layer < prelude + block * loops ? prelude + ((layer - prelude) % block) : layer - block * (loops - 1);
-  };
-  const order = Array.from({ length: layers }, (_, layer) => storedOf(layer));
+  const order = storedOrder(recursion);
   const { layer_types: types } = config;
   return {
     ...config,
-    num_hidden_layers: layers,
+    num_hidden_layers: order.length,
     num_key_value_heads: spec.kvHeads,
     head_dim: spec.headDim,
     use_cache: true,

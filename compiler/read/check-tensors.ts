@@ -1,7 +1,8 @@
 import type { Diagnostic, Location } from '../../files/diagnostics.ts';
 import { nearest } from '../../files/did-you-mean.ts';
 import type { DecoderSpec } from '../architectures/decoder-spec.ts';
-import { type ExpectedTensor, expectedTensors, linearModules } from './expected-tensors.ts';
+import { varyingLayers } from '../architectures/layer-places.ts';
+import { depthsOf, type ExpectedTensor, expectedTensors, linearModules } from './expected-tensors.ts';
 import type { LoraSpec, Recursion, SourceTensor } from './source-model.ts';
 import { told } from './told.ts';
 
@@ -141,6 +142,8 @@ function surplusMessage(
     if (layer !== undefined && Number(layer) >= spec.storedLayers) {
       return `Nothing uses the tensor "${name}": the config counts ${spec.storedLayers} stored layers, from 0.`;
     }
+    const norm = ownNorm(name, spec, recursion);
+    if (norm !== undefined) return norm;
     return `Nothing uses the tensor "${name}".${suggest(name, missing.length > 0 ? missing : expected.keys(), 'Expected was')}`;
   }
   const { target = '', adapter = '' } = parts;
@@ -148,15 +151,37 @@ function surplusMessage(
   const found = `The low-rank factor "${name}" is surplus`;
   if (lora === undefined) return `${found}: model.json has no "lora".`;
   if (!lora.targets.includes(target)) return `${found}: "lora.targets" does not name "${target}".`;
-  const { prelude, block, loops } = recursion;
-  if (index < prelude || index >= prelude + block) {
-    return `${found}: layer ${index} is not of the block, which has layers ${prelude} to ${prelude + block - 1}.`;
+  const depths = depthsOf(recursion)(index);
+  if (depths === 0) {
+    const [first, end] = varyingLayers(recursion);
+    return `${found}: layer ${index} is not of the block, which has layers ${first} to ${end - 1}.`;
   }
   const depth = /^depth_(0|[1-9]\d*)$/.exec(adapter)?.[1];
-  if (depth === undefined) return `${found}: its adapter is "${adapter}"; depth_0 to depth_${loops - 1} were expected.`;
-  if (Number(depth) >= loops)
-    return `${found}: its depth is ${depth}, but the block runs ${loops} times, depths 0 to ${loops - 1}.`;
+  if (depth === undefined)
+    return `${found}: its adapter is "${adapter}"; depth_0 to depth_${depths - 1} were expected.`;
+  if (Number(depth) >= depths) {
+    const { loops, layers } = recursion;
+    const runs =
+      loops > 1 && !layers ? `the block runs ${loops} times` : `layer ${index} runs ${plural(depths, 'time')}`;
+    return `${found}: its depth is ${depth}, but ${runs}, depths 0 to ${depths - 1}.`;
+  }
   return `${found}.${suggest(name, expected.keys(), 'Expected was')}`;
+}
+
+/** What is wrong with a norm of one depth; undefined for the name of anything else. */
+function ownNorm(name: string, { names }: DecoderSpec, recursion: Recursion): string | undefined {
+  const layers = `${names.layers}.`;
+  const parts = /^(?<index>\d+)\..+norm\.depth_(?<depth>\d+)\.(weight|bias)$/.exec(name.slice(layers.length))?.groups;
+  if (!name.startsWith(layers) || parts === undefined) return undefined;
+  const found = `Nothing uses the tensor "${name}"`;
+  if (recursion.norms !== 'per-depth') return `${found}: model.json does not set "recursion.norms" to "per-depth".`;
+  const depths = depthsOf(recursion)(Number(parts.index));
+  if (depths === 0) return `${found}: layer ${parts.index} is not of the block, and has one norm.`;
+  return `${found}: layer ${parts.index} runs ${plural(depths, 'time')}, depths 0 to ${depths - 1}.`;
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function suggest(name: string, candidates: Iterable<string>, lead: string): string {

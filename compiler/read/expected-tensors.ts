@@ -1,4 +1,5 @@
 import type { DecoderSpec } from '../architectures/decoder-spec.ts';
+import { usesOf, varyingLayers } from '../architectures/layer-places.ts';
 import type { LoraSpec, Recursion } from './source-model.ts';
 
 /** A size that a tensor must have, or `rank`: any from 1, the same in the other factor of the pair. */
@@ -63,21 +64,26 @@ export function expectedTensors(
   };
   add(`${names.embedding}.weight`, [spec.vocabSize, hiddenSize]);
   const modules = linearModules(spec);
+  const depths = depthsOf(recursion);
   for (let i = 0; i < spec.storedLayers; i++) {
     const layer = `${names.layers}.${i}`;
-    addNorm(`${layer}.${names.inputNorm}`, hiddenSize);
-    addNorm(`${layer}.${names.postAttentionNorm}`, hiddenSize);
+    const own = depths(i);
+    const addNorms = (path: string, size: number) => {
+      if (recursion.norms !== 'per-depth' || own === 0) addNorm(path, size);
+      else for (let depth = 0; depth < own; depth++) addNorm(`${path}.depth_${depth}`, size);
+    };
+    addNorms(`${layer}.${names.inputNorm}`, hiddenSize);
+    addNorms(`${layer}.${names.postAttentionNorm}`, hiddenSize);
     if (spec.qkNorm) {
-      addNorm(`${layer}.${names.qNorm}`, headDim);
-      addNorm(`${layer}.${names.kNorm}`, headDim);
+      addNorms(`${layer}.${names.qNorm}`, headDim);
+      addNorms(`${layer}.${names.kNorm}`, headDim);
     }
-    const inBlock = i >= recursion.prelude && i < recursion.prelude + recursion.block;
     for (const module of modules) {
       const path = `${layer}.${module.path}`;
       add(`${path}.weight`, [module.out, module.in]);
       if (module.bias) add(`${path}.bias`, [module.out]);
-      if (!inBlock || !lora?.targets.includes(module.path)) continue;
-      for (let depth = 0; depth < recursion.loops; depth++) {
+      if (!lora?.targets.includes(module.path)) continue;
+      for (let depth = 0; depth < own; depth++) {
         const [a, b] = loraNames(path, depth);
         add(a, ['rank', module.in], { target: module.path, depth, partner: b });
         add(b, [module.out, 'rank'], { target: module.path, depth, partner: a });
@@ -88,6 +94,13 @@ export function expectedTensors(
   if (!spec.tiedEmbeddings) add(`${names.head}.weight`, [spec.vocabSize, hiddenSize]);
   if (spec.biases.head) add(`${names.head}.bias`, [spec.vocabSize]);
   return expected;
+}
+
+/** How many depths a stored layer has, at each of which it may have factors and norms of its own; 0 outside the block. */
+export function depthsOf(recursion: Recursion): (stored: number) => number {
+  const uses = usesOf(recursion);
+  const [first, end] = varyingLayers(recursion);
+  return (stored) => (stored >= first && stored < end ? (uses.get(stored) ?? 0) : 0);
 }
 
 /** PEFT's names of the two factors of a module at a depth: A [rank, in] and B [out, rank]. */

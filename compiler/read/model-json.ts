@@ -21,11 +21,32 @@ export const modelJsonSchema = z.strictObject({
   weights: z.array(path).min(1).describe('The .safetensors files, or one model.safetensors.index.json.'),
   recursion: z
     .strictObject({
-      prelude: layers(0).default(0).describe('Layers run once before the loop.'),
-      block: layers(1).describe('Layers of the shared block.'),
-      loops: layers(1).describe('How often the block runs.'),
-      coda: layers(0).default(0).describe('Layers run once after the loop.'),
+      prelude: layers(0).optional().describe('Layers run once before the loop. Default: 0.'),
+      block: layers(1).optional().describe('Layers of the shared block.'),
+      loops: layers(1).optional().describe('How often the block runs.'),
+      coda: layers(0).optional().describe('Layers run once after the loop. Default: 0.'),
+      order: z
+        .enum(['cycle', 'sequence'])
+        .optional()
+        .describe('cycle: the block runs as a whole, again and again; sequence: each of its layers. Default: cycle.'),
+      layers: z
+        .array(
+          z
+            .number()
+            .int()
+            .min(0)
+            .max(maxStoredLayers - 1),
+        )
+        .min(1)
+        .max(maxStoredLayers)
+        .optional()
+        .describe('In place of all these: the stored layer of each layer that runs, in order.'),
+      norms: z
+        .enum(['shared', 'per-depth'])
+        .optional()
+        .describe('Whether layers of the block have norms of their own at each depth. Default: shared.'),
     })
+    .meta({ anyOf: [{ required: ['block', 'loops'] }, { required: ['layers'] }] })
     .describe('How often which layers run.'),
   lora: z
     .strictObject({

@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import { type Diagnostic, failure, hasErrors, type Location, type Result, success } from '../../files/diagnostics.ts';
 import { didYouMean } from '../../files/did-you-mean.ts';
-import { type JsonDocument, locationOf, readJson } from '../../files/json.ts';
+import { type JsonDocument, type JsonPath, locationOf, readJson, valueAt } from '../../files/json.ts';
 import { type NamedFolder, resolveInside } from '../../files/resolve-inside.ts';
+import { runOrder } from '../../files/run-order.ts';
+import { storedCount } from '../architectures/layer-places.ts';
 import { readDecoderSpec } from '../architectures/read-decoder-spec.ts';
 import { checkTensors, unknownTargets } from './check-tensors.ts';
 import { checkTiedHead } from './check-tied-head.ts';
 import { findCompanions } from './companions.ts';
 import { locateModel, nameOfFolder } from './locate-model.ts';
-import { readModelJson } from './read-model-json.ts';
+import type { ModelJson } from './model-json.ts';
+import { readModelJson, saidRecursion } from './read-model-json.ts';
 import { readWeights, type WeightsEntry } from './read-weights.ts';
 import type { ExitSpec, LoraSpec, Recursion, SourceModel } from './source-model.ts';
 
@@ -63,10 +66,22 @@ async function describe(folder: NamedFolder, file: string): Promise<Result<Descr
     modelJson: named.value.path,
     config: { path: config, where: locationOf(document, ['config']) },
     weights: weights.map((path, i) => ({ path, where: locationOf(document, ['weights', i]) })),
-    recursion,
+    recursion: recursionOf(recursion),
     lora: lora === undefined ? undefined : { targets: lora.targets, alpha: lora.alpha },
     exits: exits === undefined || exits.after.length === 0 ? undefined : exits,
   });
+}
+
+function recursionOf(recursion: ModelJson['recursion']): Recursion {
+  const { prelude = 0, block, layers, norms } = recursion;
+  const order = runOrder(saidRecursion(recursion));
+  // Of a list every layer is of the block; else it is the block that model.json names, however it runs.
+  const end = layers ? storedCount(order) : prelude + block!;
+  return {
+    ...order,
+    ...(order.layers && { varying: [layers ? 0 : prelude, end] }),
+    ...(norms === 'per-depth' && { norms }),
+  };
 }
 
 function describeHuggingFace(folder: NamedFolder, weights: string): Description {
@@ -143,17 +158,32 @@ async function readDescribed(
   );
 }
 
+/** Layers that run and layers that are stored have to be the same. */
 function checkLayers(
   document: JsonDocument | undefined,
-  { prelude, block, coda }: Recursion,
+  recursion: Recursion,
   storedLayers: number,
   config: JsonDocument,
 ): readonly Diagnostic[] {
-  const sum = prelude + block + coda;
-  if (document === undefined || sum === storedLayers) return [];
-  const message = `prelude ${prelude} + block ${block} + coda ${coda} is ${sum}, but num_hidden_layers in "${config.file}" is ${storedLayers}.`;
+  const stored = storedCount(recursion);
+  if (document === undefined || stored === storedLayers) return [];
   const hint = 'num_hidden_layers counts the layers that are stored, each once.';
-  return [
-    { severity: 'error', code: 'impossible-recursion', location: locationOf(document, ['recursion']), message, hint },
+  const problem = (path: JsonPath, message: string): readonly Diagnostic[] => [
+    { severity: 'error', code: 'impossible-recursion', location: locationOf(document, path), message, hint },
   ];
+  const counted = `num_hidden_layers in "${config.file}" is ${storedLayers}`;
+  const list = valueAt(document, ['recursion', 'layers']) as readonly number[] | undefined;
+  if (list) {
+    const beyond = list.findIndex((layer) => layer >= storedLayers);
+    if (beyond < 0) {
+      const message = `"recursion.layers" runs stored layers 0 to ${stored - 1}, but ${counted}.`;
+      return problem(['recursion', 'layers'], message);
+    }
+    return problem(
+      ['recursion', 'layers', beyond],
+      `"recursion.layers[${beyond}]" is stored layer ${list[beyond]}, but ${counted}: layers 0 to ${storedLayers - 1}.`,
+    );
+  }
+  const { prelude = 0, block, coda = 0 } = valueAt(document, ['recursion']) as Readonly<Record<string, number>>;
+  return problem(['recursion'], `prelude ${prelude} + block ${block} + coda ${coda} is ${stored}, but ${counted}.`);
 }

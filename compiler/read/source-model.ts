@@ -1,3 +1,4 @@
+import type { RunOrder } from '../../files/run-order.ts';
 import type { SafetensorsFile, TensorEntry } from '../../files/safetensors.ts';
 import type { DecoderSpec } from '../architectures/decoder-spec.ts';
 
@@ -26,12 +27,17 @@ export interface SourceTensor extends TensorEntry {
   readonly file: SafetensorsFile;
 }
 
-/** How often which layers run; see model.json. */
-export interface Recursion {
-  readonly prelude: number;
-  readonly block: number;
-  readonly loops: number;
-  readonly coda: number;
+/**
+ * Which layers run how often: as they run, whatever words model.json has for it. Where no block of several repeats as a
+ * whole, all layers are one block that runs once, and `layers` has some of them several times.
+ */
+export interface Recursion extends RunOrder {
+  /**
+   * The stored layers `first` … `end` − 1 may have factors and norms of their own at each use. Absent: those of the block.
+   */
+  readonly varying?: readonly [first: number, end: number];
+  /** Norms that differ from use to use; absent: shared, as all else. */
+  readonly norms?: 'per-depth';
 }
 
 export interface LoraSpec {

@@ -6,11 +6,11 @@ import { createInterpreter } from '../../ir/interpret/interpret.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import { decodeTensor } from '../../ir/tensor-bytes.ts';
 import type { FileWeight } from '../../ir/weights.ts';
-import { foldLoop } from '../../passes/fold-loop.ts';
+import { foldLoop, withoutLoops } from '../../passes/fold-loop.ts';
 import { insertExitHeads } from '../../passes/insert-exit-heads.ts';
 import type { PassContext } from '../../passes/pass.ts';
 import { propagateExits } from '../../passes/propagate-exits.ts';
-import { stackCache } from '../../passes/stack-cache.ts';
+import { type StoredLayers, stackCache } from '../../passes/stack-cache.ts';
 import { buildGraph } from '../architectures/build-graph.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import type { Decoder } from './call.ts';
@@ -54,7 +54,7 @@ export function sourceDecoders(model: SourceModel, { weightsOffBy = 0 }: SourceD
     after: (loops) => once(loops, () => buildGraph({ ...model, recursion: { ...model.recursion, loops } })),
     withExits: () => once('exits', () => graphWithExits(model)),
     propagate: () =>
-      once('propagate', () => propagateExits(model.recursion).run(foldLoop.run(buildGraph(model), quiet), quiet)),
+      once('propagate', () => propagateExits(storedLayersOf(model)).run(foldLoop.run(buildGraph(model), quiet), quiet)),
   };
 }
 
@@ -67,8 +67,15 @@ const quiet: PassContext = { note: () => {} };
 
 /** The model with its loop and its exits, as the loop form starts from it. */
 function graphWithExits(model: SourceModel): Graph {
-  const { recursion, exits } = model;
-  const stacked = stackCache(recursion).run(foldLoop.run(buildGraph(model), quiet), quiet);
+  const { exits } = model;
+  const layers = storedLayersOf(model);
+  const graph = buildGraph(model);
+  const folded = layers.loops === 1 ? withoutLoops(graph) : foldLoop.run(graph, quiet);
+  const stacked = stackCache(layers).run(folded, quiet);
   const { after = [], confidence = 'top1' } = exits ?? {};
   return insertExitHeads({ mode: 'in-loop', after, confidence }).run(stacked, quiet);
+}
+
+function storedLayersOf({ recursion: { prelude, block, loops, coda } }: SourceModel): StoredLayers {
+  return { prelude, block, loops, coda };
 }

@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
+import { storedCount, storedOrder } from '../architectures/layer-places.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import { type Decoder, startRun } from './call.ts';
 import { compareLogits, compareOutputs, outputsOfForm } from './compare-outputs.ts';
@@ -115,5 +116,5 @@ export function isLarge(model: SourceModel): boolean {
 
 function weightsOf({ tensors, recursion }: SourceModel): number {
   const count = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
-  return count * recursion.loops;
+  return count * Math.max(recursion.loops, storedOrder(recursion).length / storedCount(recursion));
 }

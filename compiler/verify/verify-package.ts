@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { mainGraph, type Package, readPackage } from '../../files/package.ts';
+import { asOneBlock, type RunOrder } from '../../files/run-order.ts';
 import { onnxRuntimeCodes, RuntimeFailure } from '../../runtime/session.ts';
+import { varyingLayers } from '../architectures/layer-places.ts';
 import type { Progress } from '../compile-options.ts';
 import { readModel } from '../read/read-model.ts';
 import type { SourceModel } from '../read/source-model.ts';
@@ -175,13 +177,14 @@ async function findJudge(
   // Against a reference in float32 nothing of the model is asked for, unless engines round.
   const idle = options.reference !== undefined && manifest.precision.compute === 'f32' && !few;
   const path = options.model ?? (idle ? undefined : own);
-  const read = path === undefined ? undefined : await readModel(path, signal ? { signal } : {});
+  const found = path === undefined ? undefined : await readModel(path, signal ? { signal } : {});
+  const read = found?.ok ? success(asPackaged(found.value, manifest), found.diagnostics) : found;
   const foreign = read?.ok && options.model !== undefined ? findMismatch(pack, read.value, options.model) : undefined;
   if (foreign) return failure(foreign);
   if (options.reference !== undefined) {
-    const found = await readReference(options.reference, manifest);
-    if (!found.ok) return found;
-    const reference = found.value;
+    const known = await readReference(options.reference, manifest);
+    if (!known.ok) return known;
+    const reference = known.value;
     const model = read?.ok ? read.value : undefined;
     return success({
       against: `Compared with "${options.reference}".`,
@@ -244,16 +247,26 @@ function modelNeeded(folder: string, missing: readonly string[]): Diagnostic {
   };
 }
 
+/** A model whose layers run as those of the package: steps run the layers of a model without loops as one block. */
+function asPackaged(model: SourceModel, { form }: PackageManifest): SourceModel {
+  const { recursion } = model;
+  if (form !== 'depth-batched' || recursion.loops > 1) return model;
+  return { ...model, recursion: { ...asOneBlock(recursion), varying: varyingLayers(recursion) } };
+}
+
 /** Why a model cannot be the one that a package was made of. */
 function findMismatch({ manifest }: Package, model: SourceModel, named: string): Diagnostic | undefined {
+  const parts = ({ prelude, block, loops, coda, layers }: RunOrder) => {
+    return { prelude, block, loops, coda, order: layers ? `[${layers.join(', ')}]` : 'that of the numbers' };
+  };
   const found = {
-    ...model.recursion,
+    ...parts(model.recursion),
     vocabulary: model.spec.vocabSize,
     heads: model.spec.kvHeads,
     'head size': model.spec.headDim,
   };
   const expected: typeof found = {
-    ...manifest.recursion,
+    ...parts(manifest.recursion),
     vocabulary: Number(manifest.config.vocab_size ?? model.spec.vocabSize),
     heads: manifest.cache.heads,
     'head size': manifest.cache.headDim,

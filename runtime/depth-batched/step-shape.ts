@@ -26,11 +26,12 @@ export function stepShape(manifest: PackageManifest): Result<StepShape> {
       hint: 'Compile the model with --precision f32 or f16.',
     });
   }
+  const { prelude, block, loops, coda } = recursion;
   const { inputs, outputs } = mainGraph(manifest);
   const sizeOf = (tensors: typeof inputs, tensor: string) =>
     Number(tensors.find((declared) => declared.name === tensor)?.dims.at(-1));
   return success({
-    ...recursion,
+    ...{ prelude, block, loops, coda },
     hiddenSize: sizeOf(inputs, 'hidden'),
     vocabulary: sizeOf(outputs, 'logits'),
     kvHeads: cache.heads,

@@ -33,6 +33,12 @@ export interface TinyModelOptions {
   readonly block: number;
   readonly loops: number;
   readonly coda: number;
+  /** Undefined: cycle. */
+  readonly order: 'cycle' | 'sequence' | undefined;
+  /** In place of prelude, block, loops, coda and order, which are what {@link tinyLayers} makes of it. */
+  readonly layers: readonly number[] | undefined;
+  /** Undefined: shared. */
+  readonly norms: 'shared' | 'per-depth' | undefined;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
@@ -81,6 +87,9 @@ export const tinyDefaults: TinyModelOptions = {
   block: 2,
   loops: 2,
   coda: 0,
+  order: undefined,
+  layers: undefined,
+  norms: undefined,
   heads: 4,
   kvHeads: 2,
   headDim: 8,
@@ -175,7 +184,7 @@ export function writeTinyWeights(path: string, tensors: readonly TinyTensor[]): 
 
 /** The model as values; see {@link makeTinyModel}. */
 export function tinyModel(options: TinyModelOptions): TinyModel {
-  const { prelude, block, loops, coda, ranks, targets, alpha, exits, shards } = options;
+  const { prelude, block, loops, coda, order, layers, norms, ranks, targets, alpha, exits, shards } = options;
   const linears = linearShapes(options);
   const lora = ranks === undefined ? undefined : { targets: targets ?? linears.map(({ path }) => path), alpha };
   const modelJson = {
@@ -184,7 +193,7 @@ export function tinyModel(options: TinyModelOptions): TinyModel {
     name: 'tiny',
     config: 'config.json',
     weights: [shards === 1 ? 'model.safetensors' : 'model.safetensors.index.json'],
-    recursion: { prelude, block, loops, coda },
+    recursion: { ...(layers ? { layers } : { prelude, block, loops, coda, order }), norms },
     ...(lora === undefined ? {} : { lora }),
     ...(exits === undefined ? {} : { exits }),
   };
@@ -196,8 +205,23 @@ export function tinyModel(options: TinyModelOptions): TinyModel {
   });
 }
 
+/** How many layers are stored, and how often each of them runs with something of its own: 0 outside the block. */
+export function tinyDepths({
+  prelude,
+  block,
+  loops,
+  coda,
+  layers,
+}: Pick<TinyModelOptions, 'prelude' | 'block' | 'loops' | 'coda' | 'layers'>): readonly number[] {
+  const stored = layers ? Math.max(...layers) + 1 : prelude + block + coda;
+  return Array.from({ length: stored }, (_, i) => {
+    if (layers) return layers.filter((layer) => layer === i).length;
+    return i < prelude || i >= prelude + block ? 0 : loops;
+  });
+}
+
 function tinyConfig(o: TinyModelOptions): Record<string, unknown> {
-  const storedLayers = o.prelude + o.block + o.coda;
+  const storedLayers = tinyDepths(o).length;
   const neox = o.modelType === 'gpt_neox';
   const qwen = o.modelType === 'qwen2' || o.modelType === 'qwen3';
   const windows = layerWindows(o);
@@ -238,10 +262,7 @@ function tinyConfig(o: TinyModelOptions): Record<string, unknown> {
 
 /** The window of each stored layer, as the config will say it. */
 function layerWindows(o: TinyModelOptions): readonly (number | undefined)[] {
-  const storedLayers = o.prelude + o.block + o.coda;
-  return Array.from({ length: storedLayers }, (_, i) =>
-    o.windowed[i % o.windowed.length] ? o.slidingWindow : undefined,
-  );
+  return tinyDepths(o).map((_, i) => (o.windowed[i % o.windowed.length] ? o.slidingWindow : undefined));
 }
 
 function ropeConfig(o: TinyModelOptions): Record<string, unknown> {
@@ -325,20 +346,24 @@ function tinyTensors(o: TinyModelOptions, targets: readonly string[]): TinyTenso
   };
   const gain = o.tied ? 3 : 1.5;
   add(`${prefix}.${neox ? 'embed_in' : 'embed_tokens'}.weight`, [o.vocabSize, hidden], o.tied ? 0.05 : 0.5);
-  for (let i = 0; i < o.prelude + o.block + o.coda; i++) {
+  for (const [i, depths] of tinyDepths(o).entries()) {
     const layer = `${prefix}.layers.${i}`;
-    addNorm(`${layer}.input_layernorm`, hidden);
-    addNorm(`${layer}.post_attention_layernorm`, hidden);
+    const addNorms = (path: string, size: number) => {
+      if (o.norms !== 'per-depth' || depths === 0) addNorm(path, size);
+      else for (let depth = 0; depth < depths; depth++) addNorm(`${path}.depth_${depth}`, size);
+    };
+    addNorms(`${layer}.input_layernorm`, hidden);
+    addNorms(`${layer}.post_attention_layernorm`, hidden);
     if (o.modelType === 'qwen3') {
-      addNorm(`${layer}.self_attn.q_norm`, o.headDim);
-      addNorm(`${layer}.self_attn.k_norm`, o.headDim);
+      addNorms(`${layer}.self_attn.q_norm`, o.headDim);
+      addNorms(`${layer}.self_attn.k_norm`, o.headDim);
     }
     for (const linear of linearShapes(o)) {
       const path = `${layer}.${linear.path}`;
       add(`${path}.weight`, [linear.out, linear.in], gain / Math.sqrt(linear.in));
       if (linear.bias) add(`${path}.bias`, [linear.out], 0.2);
-      if (i < o.prelude || i >= o.prelude + o.block || !targets.includes(linear.path)) continue;
-      o.ranks?.slice(0, o.loops).forEach((rank, depth) => {
+      if (!targets.includes(linear.path)) continue;
+      o.ranks?.slice(0, depths).forEach((rank, depth) => {
         if (rank === 0) return;
         const factor = (which: string) => `${path}.lora_${which}.depth_${depth}.weight`;
         add(factor('A'), [rank, linear.in], 1 / Math.sqrt(linear.in), 0, o.loraDtype);
