@@ -3,6 +3,7 @@ import type { ConvertOptions } from './convert-options.ts';
 import type { ConvertedMatrix, ConvertResult } from './convert-result.ts';
 import type { DecomposedMatrix } from './decompose-residuals.ts';
 import type { Conversion } from './plan-conversion.ts';
+import { loraParameters } from './report/count-conversion.ts';
 
 /** What a conversion came to. */
 export function describeResult(
@@ -14,7 +15,7 @@ export function describeResult(
     const { layer, use, module, rows, cols } = matrix;
     return { layer, ...use, module, rows, cols, rank, dtype, singular, original, residual, lost };
   });
-  const lora = matrices.reduce((sum, { rank, rows, cols }) => sum + rank * (rows + cols), 0);
+  const lora = loraParameters(matrices);
   const sum = (of: 'lost' | 'original') => matrices.reduce((total, matrix) => total + matrix[of], 0);
   return {
     folder: resolve(out),

@@ -16,11 +16,17 @@ export interface Conversion extends PlannedSharing, PlannedTensors {
 
 /** Reads a model and decides what becomes of it; all that is wrong with either comes back. */
 export async function planConversion(options: ConvertOptions): Promise<Result<Conversion>> {
-  const { norms = 'shared', dtype, signal, onProgress, lora } = options;
+  const { signal, onProgress } = options;
   onProgress?.({ step: 'read' });
   const read = await readModel(options.model, signal ? { signal } : {});
   if (!read.ok) return read;
-  const model = read.value;
+  const planned = planModel(read.value, options);
+  return planned.ok ? success(planned.value, [...read.diagnostics, ...planned.diagnostics]) : planned;
+}
+
+/** {@link planConversion} of a model that was read. Looks at names, shapes and types of its tensors, at no file. */
+export function planModel(model: SourceModel, options: ConvertOptions): Result<Conversion> {
+  const { norms = 'shared', dtype, lora } = options;
   const location = { file: options.model };
   const sharing = planSharing(model, options, location);
   if (!sharing.ok) return sharing;
@@ -29,7 +35,7 @@ export async function planConversion(options: ConvertOptions): Promise<Result<Co
   const parameters = countParameters(model, tensors);
   const ranks = chooseRanks(model, tensors.matrices, parameters, { lora });
   if (!ranks.ok) return ranks;
-  return success({ model, ...sharing.value, ...tensors, ranks: ranks.value, parameters }, read.diagnostics);
+  return success({ model, ...sharing.value, ...tensors, ranks: ranks.value, parameters });
 }
 
 function countParameters(model: SourceModel, { stored }: PlannedTensors): Conversion['parameters'] {
