@@ -1,7 +1,7 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
 import type { DebugMessage, PassRecord } from '../passes/run-passes.ts';
 import type { Dialect } from '../targets/onnx/onnx-file.ts';
-import type { EngineReport } from './tensorrt/engine-report.ts';
+import type { EngineReport } from './tensorrt/build/engine-report.ts';
 import type { TensorrtOptions } from './tensorrt/tensorrt-options.ts';
 
 export type Form = 'depth-batched' | 'loop' | 'unrolled';

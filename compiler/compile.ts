@@ -15,7 +15,7 @@ import { checkPlace, interrupted } from './package/place-folder.ts';
 import { inputsOf, writePackage } from './package/write-package.ts';
 import { readModel } from './read/read-model.ts';
 import type { SourceModel } from './read/source-model.ts';
-import { timingCacheName } from './tensorrt/build-jobs.ts';
+import { timingCacheName } from './tensorrt/build/build-jobs.ts';
 import { chooseTensorrt, type TensorrtChoice } from './tensorrt/choose-tensorrt.ts';
 import { meansTensorrt } from './tensorrt/means-tensorrt.ts';
 import { buildPackageEngines, planPackageEngines } from './tensorrt/package-engines.ts';

@@ -10,8 +10,8 @@ import { drawLengths, drawRequests } from '../../simulate/read/draw-requests.ts'
 import type { Simulation } from '../../simulate/read/read-simulation.ts';
 import { type SimulationReport, simulate } from '../../simulate/simulate.ts';
 import { stepCosts } from '../../simulate/step-costs.ts';
-import { type EngineOptions, openEngines } from '../tensorrt/engine-session.ts';
-import { type EngineTime, timeEngines } from '../tensorrt/time-engines.ts';
+import { type EngineOptions, openEngines } from '../tensorrt/run/engine-session.ts';
+import { type EngineTime, timeEngines } from '../tensorrt/time/time-engines.ts';
 
 /** What `rtc bench --engine-times` was asked for. What is undefined has a default that fits the package. */
 export interface BenchEnginesOptions extends EngineOptions {

@@ -1,6 +1,6 @@
 import { type Align, formatTable } from '../inspect/table.ts';
 import { formatSimulation } from '../simulate/format-simulation.ts';
-import type { EngineTime } from '../tensorrt/time-engines.ts';
+import type { EngineTime } from '../tensorrt/time/time-engines.ts';
 import type { EngineBench } from './bench-engines.ts';
 
 const what = {

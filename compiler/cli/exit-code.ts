@@ -1,7 +1,7 @@
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { onnxRuntimeCodes } from '../../runtime/session.ts';
 import { trtexecCodes } from '../../targets/tensorrt/trtexec/trtexec-codes.ts';
-import { enginesMissingCodes } from '../tensorrt/engines-missing.ts';
+import { enginesMissingCodes } from '../tensorrt/build/engines-missing.ts';
 
 export { trtexecCodes };
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Result, success } from '../../files/diagnostics.ts';
 import { mainGraph, readPackage } from '../../files/package.ts';
-import { readPlans } from '../tensorrt/read-plans.ts';
+import { readPlans } from '../tensorrt/plans/read-plans.ts';
 import { inspectOnnx } from './inspect-onnx.ts';
 import type { PackageInspection } from './inspection.ts';
 

@@ -19,7 +19,7 @@ import {
 import type { CompileOptions, Form } from '../compile-options.ts';
 import { type ChosenDialect, findDialect } from '../lower-model.ts';
 import type { SourceModel } from '../read/source-model.ts';
-import { timingCacheName } from './build-jobs.ts';
+import { timingCacheName } from './build/build-jobs.ts';
 import { type StepPolicy, stepPolicy } from './step-policy.ts';
 import type { TensorrtOptions } from './tensorrt-options.ts';
 

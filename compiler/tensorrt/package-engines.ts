@@ -14,12 +14,12 @@ import { type NamedGraph, pagesOf } from '../lower-model.ts';
 import { describeInterface } from '../package/describe-package.ts';
 import type { ExtraFile } from '../package/package-files.ts';
 import type { SourceModel } from '../read/source-model.ts';
-import { buildJobs, settledJob, timingCacheName, timingCacheWorkName } from './build-jobs.ts';
-import { buildPlans } from './build-plans.ts';
+import { buildJobs, settledJob, timingCacheName, timingCacheWorkName } from './build/build-jobs.ts';
+import { buildPlans } from './build/build-plans.ts';
+import type { EngineReport } from './build/engine-report.ts';
+import { withoutEngines } from './build/without-engines.ts';
 import type { TensorrtChoice } from './choose-tensorrt.ts';
 import { describeEngines } from './describe-engines.ts';
-import type { EngineReport } from './engine-report.ts';
-import { withoutEngines } from './without-engines.ts';
 
 /** What a package for TensorRT has besides graphs and weights. */
 export interface PackageEngines {

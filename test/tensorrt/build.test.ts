@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildJobs, settledJob } from '../../compiler/tensorrt/build-jobs.ts';
-import { buildPlans } from '../../compiler/tensorrt/build-plans.ts';
-import { readPlans } from '../../compiler/tensorrt/read-plans.ts';
+import { buildJobs, settledJob } from '../../compiler/tensorrt/build/build-jobs.ts';
+import { buildPlans } from '../../compiler/tensorrt/build/build-plans.ts';
+import { readPlans } from '../../compiler/tensorrt/plans/read-plans.ts';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { buildArguments } from '../../targets/tensorrt/trtexec/build-arguments.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EngineRun, RunEngine } from '../../compiler/tensorrt/engine-call.ts';
+import type { EngineRun, RunEngine } from '../../compiler/tensorrt/run/engine-call.ts';
 import { openOnnxRuntime } from '../../compiler/verify/onnx-runtime-decoder.ts';
 import { failure, success } from '../../files/diagnostics.ts';
 import type { GraphTensor, TensorrtFacts } from '../../files/manifest.ts';

@@ -2,8 +2,8 @@ import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type PlanMachine, planFileProblems, planProblems } from '../../compiler/tensorrt/plan-problems.ts';
-import { readPlans } from '../../compiler/tensorrt/read-plans.ts';
+import { type PlanMachine, planFileProblems, planProblems } from '../../compiler/tensorrt/plans/plan-problems.ts';
+import { readPlans } from '../../compiler/tensorrt/plans/read-plans.ts';
 import { checkEngines } from '../../files/check-engines.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { type PlanStamp, stampName } from '../../files/plan-stamp.ts';

@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { EngineRun } from '../../compiler/tensorrt/engine-call.ts';
-import { headShare } from '../../compiler/tensorrt/head-share.ts';
-import { type EngineTimes, timeEngines } from '../../compiler/tensorrt/time-engines.ts';
+import type { EngineRun } from '../../compiler/tensorrt/run/engine-call.ts';
+import { headShare } from '../../compiler/tensorrt/time/head-share.ts';
+import { type EngineTimes, timeEngines } from '../../compiler/tensorrt/time/time-engines.ts';
 import { success } from '../../files/diagnostics.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { makeTensor } from '../../ir/interpret/tensor.ts';

@@ -8,7 +8,7 @@ import { buildArguments, settingsProblems } from '../../../targets/tensorrt/trte
 import { findTrtexec } from '../../../targets/tensorrt/trtexec/find-trtexec.ts';
 import { identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
 import { atLeast, defaultVersion, formatVersion, parseVersion } from '../../../targets/tensorrt/versions.ts';
-import { buildJobs, type JobFacts, settledJob } from '../build-jobs.ts';
+import { buildJobs, type JobFacts, settledJob } from '../build/build-jobs.ts';
 import { argumentFiles, packageParts } from './collect-parts.ts';
 import { type Explanation, explainMiss, type UnknownPart } from './explain-miss.ts';
 import { planCache } from './plan-cache.ts';

@@ -1,9 +1,9 @@
 import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Result } from '../../files/diagnostics.ts';
-import { byteLength, type DType } from '../../ir/dtype.ts';
-import { countOf } from '../../ir/interpret/tensor.ts';
-import { encodeTensor } from '../../ir/tensor-bytes.ts';
+import type { Result } from '../../../files/diagnostics.ts';
+import { byteLength, type DType } from '../../../ir/dtype.ts';
+import { countOf } from '../../../ir/interpret/tensor.ts';
+import { encodeTensor } from '../../../ir/tensor-bytes.ts';
 
 /** One call of trtexec that runs an engine, all its files in a folder of its own. */
 export interface EngineRun {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import type { Diagnostic } from '../../files/diagnostics.ts';
-import { fileDiagnostic } from '../../files/file-diagnostic.ts';
-import type { PackageManifest } from '../../files/manifest.ts';
-import { hashFile } from '../../files/package.ts';
-import type { PlanStamp } from '../../files/plan-stamp.ts';
-import { parseVersion } from '../../targets/tensorrt/versions.ts';
+import type { Diagnostic } from '../../../files/diagnostics.ts';
+import { fileDiagnostic } from '../../../files/file-diagnostic.ts';
+import type { PackageManifest } from '../../../files/manifest.ts';
+import { hashFile } from '../../../files/package.ts';
+import type { PlanStamp } from '../../../files/plan-stamp.ts';
+import { parseVersion } from '../../../targets/tensorrt/versions.ts';
 
 /** What an engine would run on; what is not known is not compared. */
 export interface PlanMachine {

@@ -1,5 +1,5 @@
-import { type GraphTensor, type PackageManifest, stepGraphName } from '../../files/manifest.ts';
-import { invariant } from '../../ir/invariant.ts';
+import { type GraphTensor, type PackageManifest, stepGraphName } from '../../../files/manifest.ts';
+import { invariant } from '../../../ir/invariant.ts';
 import type { EngineInput } from './engine-call.ts';
 
 /** A step to be timed. */

@@ -1,6 +1,6 @@
-import type { PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
-import type { BuildJob } from '../../targets/tensorrt/trtexec/build-job.ts';
-import type { TensorrtVersion } from '../../targets/tensorrt/versions.ts';
+import type { PackageManifest, TensorrtFacts } from '../../../files/manifest.ts';
+import type { BuildJob } from '../../../targets/tensorrt/trtexec/build-job.ts';
+import type { TensorrtVersion } from '../../../targets/tensorrt/versions.ts';
 
 /** The timing cache of a package. */
 export const timingCacheName = 'timing.cache';

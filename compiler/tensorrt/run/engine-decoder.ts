@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { type Diagnostic, failure, type Result, success } from '../../files/diagnostics.ts';
-import type { GraphTensor } from '../../files/manifest.ts';
-import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
-import { RuntimeFailure } from '../../runtime/session.ts';
-import { type ExportedTensor, readExportedOutputs } from '../../targets/tensorrt/trtexec/read-exports.ts';
-import { liesIn, type OpenDecoder } from '../verify/call.ts';
+import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
+import type { GraphTensor } from '../../../files/manifest.ts';
+import { makeTensor, type Tensor } from '../../../ir/interpret/tensor.ts';
+import { RuntimeFailure } from '../../../runtime/session.ts';
+import { type ExportedTensor, readExportedOutputs } from '../../../targets/tensorrt/trtexec/read-exports.ts';
+import { liesIn, type OpenDecoder } from '../../verify/call.ts';
 import { callEngine, type RunEngine } from './engine-call.ts';
 import type { EngineProfile } from './engine-profiles.ts';
 

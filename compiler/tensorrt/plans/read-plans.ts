@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
-import { fileDiagnostic } from '../../files/file-diagnostic.ts';
-import { locationOf, readJson } from '../../files/json.ts';
-import { issueDiagnostics } from '../../files/json-issues.ts';
-import type { PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
-import { type PlanStamp, planStampSchema, stampName } from '../../files/plan-stamp.ts';
+import { type Diagnostic, failure, hasErrors, type Result, success } from '../../../files/diagnostics.ts';
+import { fileDiagnostic } from '../../../files/file-diagnostic.ts';
+import { locationOf, readJson } from '../../../files/json.ts';
+import { issueDiagnostics } from '../../../files/json-issues.ts';
+import type { PackageManifest, TensorrtFacts } from '../../../files/manifest.ts';
+import { type PlanStamp, planStampSchema, stampName } from '../../../files/plan-stamp.ts';
 
 /**
  * The engines that a package has: those that rtc.json lists, and those that build.sh built since, which leaves a stamp

@@ -1,4 +1,4 @@
-import type { PackageManifest } from '../../files/manifest.ts';
+import type { PackageManifest } from '../../../files/manifest.ts';
 
 /**
  * Of the bytes of weights that a step of one row reads, the share that its head reads: the vocabulary's matrix, which is

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
-import { failure, type Result, success } from '../../files/diagnostics.ts';
-import type { PackageManifest } from '../../files/manifest.ts';
-import { mainGraph, propagateGraph } from '../../files/package.ts';
-import type { StepProfile } from '../../files/step-profile.ts';
-import { type ExportedTime, readExportedTimes } from '../../targets/tensorrt/trtexec/read-exports.ts';
-import { liesIn } from '../verify/call.ts';
-import { callEngine, type EngineInput } from './engine-call.ts';
-import { type EngineProfile, engineProfiles } from './engine-profiles.ts';
-import type { EngineSession } from './engine-session.ts';
-import { stepInputs, type TimedStep } from './engine-step-inputs.ts';
+import { failure, type Result, success } from '../../../files/diagnostics.ts';
+import type { PackageManifest } from '../../../files/manifest.ts';
+import { mainGraph, propagateGraph } from '../../../files/package.ts';
+import type { StepProfile } from '../../../files/step-profile.ts';
+import { type ExportedTime, readExportedTimes } from '../../../targets/tensorrt/trtexec/read-exports.ts';
+import { liesIn } from '../../verify/call.ts';
+import { callEngine, type EngineInput } from '../run/engine-call.ts';
+import { type EngineProfile, engineProfiles } from '../run/engine-profiles.ts';
+import type { EngineSession } from '../run/engine-session.ts';
+import { stepInputs, type TimedStep } from '../run/engine-step-inputs.ts';
 import { headShare } from './head-share.ts';
 
 export interface TimeEnginesOptions {

@@ -1,22 +1,22 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Diagnostic, failure, type Result, success } from '../../files/diagnostics.ts';
-import { fileDiagnostic } from '../../files/file-diagnostic.ts';
-import { formatManifest, manifestName, type PackageManifest, type TensorrtFacts } from '../../files/manifest.ts';
-import { type PlanStamp, stampName } from '../../files/plan-stamp.ts';
-import { invariant } from '../../ir/invariant.ts';
-import { decodeModel } from '../../targets/onnx/proto.ts';
-import { attentionNames } from '../../targets/tensorrt/attention-names.ts';
-import type { BuildJob } from '../../targets/tensorrt/trtexec/build-job.ts';
-import type { Trtexec } from '../../targets/tensorrt/trtexec/find-trtexec.ts';
-import { type Gpu, identifyGpu } from '../../targets/tensorrt/trtexec/identify-gpu.ts';
-import type { Progress } from '../compile-options.ts';
-import { flush } from '../package/write-generated.ts';
+import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
+import { fileDiagnostic } from '../../../files/file-diagnostic.ts';
+import { formatManifest, manifestName, type PackageManifest, type TensorrtFacts } from '../../../files/manifest.ts';
+import { type PlanStamp, stampName } from '../../../files/plan-stamp.ts';
+import { invariant } from '../../../ir/invariant.ts';
+import { decodeModel } from '../../../targets/onnx/proto.ts';
+import { attentionNames } from '../../../targets/tensorrt/attention-names.ts';
+import type { BuildJob } from '../../../targets/tensorrt/trtexec/build-job.ts';
+import type { Trtexec } from '../../../targets/tensorrt/trtexec/find-trtexec.ts';
+import { type Gpu, identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
+import type { Progress } from '../../compile-options.ts';
+import { flush } from '../../package/write-generated.ts';
+import type { Machine } from '../plan-cache/collect-parts.ts';
+import { planCache, unknownGpu } from '../plan-cache/plan-cache.ts';
+import type { TensorrtOptions } from '../tensorrt-options.ts';
 import { buildEngine } from './build-engine.ts';
 import { buildJobs } from './build-jobs.ts';
-import type { Machine } from './plan-cache/collect-parts.ts';
-import { planCache, unknownGpu } from './plan-cache/plan-cache.ts';
-import type { TensorrtOptions } from './tensorrt-options.ts';
 
 export interface BuildPlansOptions {
   /** The package, as the user names it. */

@@ -1,6 +1,6 @@
-import type { Diagnostic } from '../../files/diagnostics.ts';
-import type { TensorrtFacts } from '../../files/manifest.ts';
-import { buildScriptName } from '../../targets/tensorrt/build-script.ts';
+import type { Diagnostic } from '../../../files/diagnostics.ts';
+import type { TensorrtFacts } from '../../../files/manifest.ts';
+import { buildScriptName } from '../../../targets/tensorrt/build-script.ts';
 
 /**
  * Why a package has no engines, what it has, and what to do next. Of a trtexec that is missing in one diagnostic of five

@@ -1,8 +1,8 @@
-import { success } from '../../files/diagnostics.ts';
-import type { PackageManifest } from '../../files/manifest.ts';
-import { invariant } from '../../ir/invariant.ts';
-import type { OpenGraph } from '../verify/open-decoder.ts';
-import { unitRoundoff } from '../verify/tolerance.ts';
+import { success } from '../../../files/diagnostics.ts';
+import type { PackageManifest } from '../../../files/manifest.ts';
+import { invariant } from '../../../ir/invariant.ts';
+import type { OpenGraph } from '../../verify/open-decoder.ts';
+import { unitRoundoff } from '../../verify/tolerance.ts';
 import { engineDecoder } from './engine-decoder.ts';
 import { type EngineProfile, engineProfiles } from './engine-profiles.ts';
 import type { EngineSession } from './engine-session.ts';

@@ -1,6 +1,6 @@
-import type { Diagnostic } from '../../files/diagnostics.ts';
-import type { TensorrtFacts } from '../../files/manifest.ts';
-import type { PlanStamp } from '../../files/plan-stamp.ts';
+import type { Diagnostic } from '../../../files/diagnostics.ts';
+import type { TensorrtFacts } from '../../../files/manifest.ts';
+import type { PlanStamp } from '../../../files/plan-stamp.ts';
 
 /** What became of the engines of a package. */
 export interface EngineReport extends Pick<TensorrtFacts, 'version' | 'attention'> {

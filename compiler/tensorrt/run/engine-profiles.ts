@@ -1,5 +1,5 @@
-import type { GraphTensor, TensorrtFacts } from '../../files/manifest.ts';
-import type { SizeRange, Sizes } from '../verify/call.ts';
+import type { GraphTensor, TensorrtFacts } from '../../../files/manifest.ts';
+import type { SizeRange, Sizes } from '../../verify/call.ts';
 
 /** A profile of an engine of a graph; a graph may have several engines. */
 export interface EngineProfile {

@@ -1,17 +1,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Diagnostic, failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
-import type { PackageManifest, TensorrtFacts } from '../../files/manifest.ts';
-import type { PlanStamp } from '../../files/plan-stamp.ts';
-import { findTrtexec } from '../../targets/tensorrt/trtexec/find-trtexec.ts';
-import { identifyGpu } from '../../targets/tensorrt/trtexec/identify-gpu.ts';
-import { runArguments } from '../../targets/tensorrt/trtexec/run-arguments.ts';
-import { runTrtexec } from '../../targets/tensorrt/trtexec/run-trtexec.ts';
-import { formatVersion } from '../../targets/tensorrt/versions.ts';
+import { type Diagnostic, failure, hasErrors, type Result, success } from '../../../files/diagnostics.ts';
+import type { PackageManifest, TensorrtFacts } from '../../../files/manifest.ts';
+import type { PlanStamp } from '../../../files/plan-stamp.ts';
+import { findTrtexec } from '../../../targets/tensorrt/trtexec/find-trtexec.ts';
+import { identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
+import { runArguments } from '../../../targets/tensorrt/trtexec/run-arguments.ts';
+import { runTrtexec } from '../../../targets/tensorrt/trtexec/run-trtexec.ts';
+import { formatVersion } from '../../../targets/tensorrt/versions.ts';
+import { planFileProblems, planProblems } from '../plans/plan-problems.ts';
+import { readPlans } from '../plans/read-plans.ts';
 import type { EngineRun, RunEngine } from './engine-call.ts';
-import { planFileProblems, planProblems } from './plan-problems.ts';
-import { readPlans } from './read-plans.ts';
 
 /** What running the engines of a package takes. */
 export interface EngineOptions {
