@@ -3,6 +3,7 @@ import { linearModules } from '../read/expected-tensors.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import type { RankedMatrix } from './decompose-residuals.ts';
+import { wholeUpTo } from './factorise.ts';
 import { selectRanks } from './select-ranks.ts';
 import type { PlannedMatrix, StoredTensor } from './stored-tensors.ts';
 
@@ -12,9 +13,6 @@ export interface RankPlan {
   /** Parameters that all factors may have together; undefined where the ranks are given. */
   readonly budget: number | undefined;
 }
-
-/** Below this, a matrix is taken apart as a whole anyway, so that any rank of it can be chosen at no more cost. */
-const wholeBelow = 512;
 
 /**
  * The rank of every matrix: what is asked for, capped at its size; or for a budget the rank up to which singular values
@@ -59,7 +57,7 @@ export function chooseRanks(
   }
   const equal = Math.max(1, Math.floor(budget / each));
   const ranked = matrices.map((matrix) => {
-    const first = least(matrix) <= wholeBelow ? least(matrix) : 64 * Math.ceil((2 * equal) / 64);
+    const first = least(matrix) <= wholeUpTo ? least(matrix) : 64 * Math.ceil((2 * equal) / 64);
     return { matrix, rank: shares(matrix) ? Math.min(first, least(matrix)) : 0 };
   });
   return success({ ranked, budget });

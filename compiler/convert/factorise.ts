@@ -22,14 +22,25 @@ export interface Factors {
 /** Factors of some rank of what sharing lost of a matrix. */
 export type Factorise = (residual: Matrix, rank: number) => Promise<Factors>;
 
+/**
+ * A matrix whose smaller side is no longer is taken apart as a whole: it costs little, and leading vectors that are only
+ * nearly the best change what a small model says more than they change the norm.
+ */
+export const wholeUpTo = 512;
+
 /** The best factors of a matrix for the Frobenius norm: B = UΣ, A = Vᵀ. */
 export function plainFactors({ decompose }: Pick<Decomposing, 'decompose'>): Factorise {
   return async (residual, rank) => {
-    const { u, singular, v } = await decompose(residual, { rank });
-    invariant(u.cols === rank && v.cols === rank, `rank ${rank} was asked for, ${u.cols} came`);
-    const b = new Float32Array(u.data.length);
-    for (let i = 0; i < b.length; i++) b[i] = u.data[i]! * singular[i % rank]!;
-    return { b: { rows: residual.rows, cols: rank, data: b }, a: transposed(v), singular };
+    const { rows, cols } = residual;
+    const least = Math.min(rows, cols);
+    const { u, singular, v } = await decompose(residual, { rank: least <= wholeUpTo ? least : rank });
+    invariant(u.cols >= rank && v.cols >= rank, `rank ${rank} was asked for, ${u.cols} came`);
+    const b = new Float32Array(rows * rank);
+    for (let i = 0; i < rows; i++)
+      for (let k = 0; k < rank; k++) b[i * rank + k] = u.data[i * u.cols + k]! * singular[k]!;
+    const a = new Float32Array(rank * cols);
+    for (let j = 0; j < cols; j++) for (let k = 0; k < rank; k++) a[k * cols + j] = v.data[j * v.cols + k]!;
+    return { b: { rows, cols: rank, data: b }, a: { rows: rank, cols, data: a }, singular };
   };
 }
 
@@ -93,12 +104,6 @@ export async function lostOf(
     lost += difference * difference;
   }
   return lost;
-}
-
-function transposed({ rows, cols, data }: Matrix): Matrix {
-  const turned = new Float32Array(data.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) turned[j * rows + i] = data[i * cols + j]!;
-  return { rows: cols, cols: rows, data: turned };
 }
 
 /** Numbers from 0 to before 1: sfc32, seeded with the hash of a text. */

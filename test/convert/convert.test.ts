@@ -118,7 +118,7 @@ describe('what is written', () => {
       const square = original.reduce((sum, x, i) => sum + (x - now[i]!) ** 2, 0);
       expect(matrix.lost / square).toBeCloseTo(1, 5);
       // No more is lost than what the values that were cut off hold, and what bf16 does to those that stay.
-      const kept = matrix.singular.reduce((sum, s) => sum + s * s, 0);
+      const kept = matrix.singular.subarray(0, 5).reduce((sum, s) => sum + s * s, 0);
       expect(square).toBeGreaterThan(matrix.residual - kept);
       expect(square).toBeLessThan(matrix.residual - kept + 1e-4 * kept);
       lost += square;

@@ -29,7 +29,8 @@ interface Case {
   /** What is wrong with the model's values, or in its folder. */
   readonly change?: (model: TinyModel) => void;
   readonly files?: (folder: string) => void;
-  readonly options?: Omit<Partial<ConvertOptions>, 'model'> & Record<string, unknown>;
+  /** Some are of no type that ConvertOptions has. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly parts?: Partial<ConvertParts>;
   readonly expected: readonly Partial<Diagnostic>[];
 }
