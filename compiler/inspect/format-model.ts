@@ -52,23 +52,37 @@ export function structureRows({ prelude, block, loops, coda, layers }: RunOrder)
     ...(prelude > 0 ? [['prelude', plural(prelude, 'layer')]] : []),
     ['block', `${plural(block, 'layer')} × ${plural(loops, 'loop')}`],
     ...(coda > 0 ? [['coda', plural(coda, 'layer')]] : []),
-    ...(layers ? listRows('order', orderLines(layers)) : []),
+    ...(layers ? listRows('order', orderLines({ prelude, block, loops, layers })) : []),
   ];
 }
 
-/** `0 × 2, 1 × 2, 2`: the stored layers as they run, what runs several times in a row once; some runs a line. */
-function orderLines(layers: readonly number[]): readonly string[] {
+/** `0, (1 × 2, 2) × 3, 3`: stored layers as they run, what runs several times in a row once; some a line. */
+function orderLines({
+  prelude,
+  block,
+  loops,
+  layers,
+}: Pick<RunOrder, 'prelude' | 'block' | 'loops'> & { readonly layers: readonly number[] }): readonly string[] {
+  const inBlock = inRuns(layers.slice(prelude, prelude + block));
+  if (loops > 1) {
+    inBlock[0] = `(${inBlock[0]}`;
+    inBlock.push(`${inBlock.pop()}) × ${loops}`);
+  }
+  const words = [...inRuns(layers.slice(0, prelude)), ...inBlock, ...inRuns(layers.slice(prelude + block))];
+  const perLine = 12;
+  return Array.from({ length: Math.ceil(words.length / perLine) }, (_, i) =>
+    words.slice(i * perLine, (i + 1) * perLine).join(', '),
+  );
+}
+
+function inRuns(layers: readonly number[]): string[] {
   const runs: { readonly layer: number; count: number }[] = [];
   for (const layer of layers) {
     const last = runs.at(-1);
     if (last?.layer === layer) last.count++;
     else runs.push({ layer, count: 1 });
   }
-  const words = runs.map(({ layer, count: times }) => (times === 1 ? `${layer}` : `${layer} × ${times}`));
-  const perLine = 12;
-  return Array.from({ length: Math.ceil(words.length / perLine) }, (_, i) =>
-    words.slice(i * perLine, (i + 1) * perLine).join(', '),
-  );
+  return runs.map(({ layer, count: times }) => (times === 1 ? `${layer}` : `${layer} × ${times}`));
 }
 
 /** Where and when tokens leave. */

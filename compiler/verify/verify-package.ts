@@ -248,9 +248,9 @@ function modelNeeded(folder: string, missing: readonly string[]): Diagnostic {
 }
 
 /** A model whose layers run as those of the package: steps run the layers of a model without loops as one block. */
-function asPackaged(model: SourceModel, { form }: PackageManifest): SourceModel {
+function asPackaged(model: SourceModel, { recursion: packaged }: PackageManifest): SourceModel {
   const { recursion } = model;
-  if (form !== 'depth-batched' || recursion.loops > 1) return model;
+  if (recursion.loops > 1 || packaged.prelude + packaged.coda > 0) return model;
   return { ...model, recursion: { ...asOneBlock(recursion), varying: varyingLayers(recursion) } };
 }
 
