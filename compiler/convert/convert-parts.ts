@@ -31,6 +31,10 @@ export interface ConvertParts {
 
 export interface CalibrationOptions {
   readonly decomposing: Decomposing;
+  /** Where what was measured waits until its matrix is taken apart; in a work folder, an interrupted call finds it again. */
+  readonly folder: string;
+  /** SHA-256 of each tensor of the model, by name. */
+  readonly hashes: ReadonlyMap<string, string>;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;

@@ -34,7 +34,14 @@ export async function decomposeConversion(
     const calibration =
       text === undefined
         ? success({ basis: 'frobenius', factoriseOf: async () => plainFactors(decomposing) })
-        : await parts.openCalibration(model, text, { decomposing, threads, signal, onProgress });
+        : await parts.openCalibration(model, text, {
+            decomposing,
+            folder: work.path,
+            hashes,
+            threads,
+            signal,
+            onProgress,
+          });
     if (!calibration.ok) return calibration;
     const how: DecomposeOptions = { work, decomposing, hashes, init, ...calibration.value, signal, onProgress };
     // Those with one stored matrix behind each other: it is made once.
