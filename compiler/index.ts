@@ -44,6 +44,15 @@ export type {
   Precision,
   Progress,
 } from './compile-options.ts';
+export { convert } from './convert/convert.ts';
+export type {
+  ConvertedDType,
+  ConvertOptions,
+  ConvertProgress,
+  LoraBudget,
+  LoraRanks,
+} from './convert/convert-options.ts';
+export type { ConvertedMatrix, ConvertResult } from './convert/convert-result.ts';
 export { inspect } from './inspect/inspect.ts';
 export type { Inspection } from './inspect/inspection.ts';
 export { readModel } from './read/read-model.ts';

@@ -1,4 +1,4 @@
-import type { Progress } from '../compile-options.ts';
+import type { ConvertProgress as Progress } from '../convert/convert-options.ts';
 import { formatBytes } from '../inspect/format-bytes.ts';
 import type { Style } from './style.ts';
 
@@ -43,8 +43,16 @@ export function progressLine(
   };
 }
 
-function describe({ step, done, total, unit }: Progress): string {
-  if (done === undefined) return step;
+function describe({ step, done, total, unit, detail, secondsLeft }: Progress): string {
   const show = (n: number) => (unit === 'bytes' ? formatBytes(n) : String(n));
-  return total === undefined ? `${step} ${show(done)}` : `${step} ${show(done)} of ${show(total)}`;
+  const count = done === undefined ? '' : total === undefined ? ` ${show(done)}` : ` ${show(done)} of ${show(total)}`;
+  const left = secondsLeft === undefined ? [] : [`${roughly(secondsLeft)} left`];
+  return [`${step}${count}`, ...(detail === undefined ? [] : [detail]), ...left].join(', ');
+}
+
+/** `45 s`, `12 min`, `3 h 20 min`: no more digits than an estimate has. */
+function roughly(seconds: number): string {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

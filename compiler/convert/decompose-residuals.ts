@@ -55,8 +55,8 @@ export async function decomposeResiduals(
     const { matrix, rank } = each;
     const secondsLeft = clock.secondsLeft();
     onProgress?.({
-      step: 'decompose',
-      detail: `matrix ${i + 1} of ${ranked.length}, layer ${matrix.layer} ${matrix.module}`,
+      step: `decompose stored layer ${matrix.use.stored}`,
+      detail: `layer ${matrix.layer} ${matrix.module}`,
       done: i,
       total: ranked.length,
       ...(secondsLeft === undefined ? {} : { secondsLeft }),

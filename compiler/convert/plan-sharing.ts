@@ -10,7 +10,7 @@ import {
   storedLayers,
 } from '../../convert/sharing.ts';
 import { type Diagnostic, failure, type Location, type Result, success } from '../../files/diagnostics.ts';
-import { layerPlaces } from '../architectures/build-graph.ts';
+import { layerPlaces } from '../architectures/layer-places.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import type { ConvertOptions } from './convert-options.ts';
 

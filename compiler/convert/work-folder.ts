@@ -35,7 +35,7 @@ export interface WorkFolder {
   /** Whole or not at all. What a power failure makes of it, reading finds out. */
   readonly write: (key: string, matrix: FinishedMatrix) => Promise<Result<undefined>>;
   readonly remove: () => Promise<void>;
-  /** Removes the folder if there is no finished matrix in it; true where one is kept. */
+  /** Removes the folder if nothing finished is in it; true where something is kept. */
   readonly leave: () => Promise<boolean>;
 }
 
@@ -96,7 +96,7 @@ export async function openWorkFolder(
       const left: readonly string[] = await readdir(path).catch(() => []);
       // Somebody has put something else there.
       if (!left.includes(markName)) return false;
-      const kept = left.some((name) => name.endsWith('.safetensors'));
+      const kept = left.some((name) => name !== markName && !name.endsWith('.part'));
       if (!kept) await remove();
       return kept;
     },
