@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { benchCommand } from './bench.ts';
 import { cacheCommand } from './cache.ts';
 import { compileCommand } from './compile.ts';
+import { convertCommand } from './convert.ts';
 import type { Host } from './host.ts';
 import { inspectCommand } from './inspect.ts';
 import { runCommand } from './run.ts';
@@ -12,6 +13,7 @@ import { verifyCommand } from './verify.ts';
 
 /** Every command, in the order of the help. */
 export const commandNames: readonly string[] = [
+  'convert',
   'compile',
   'run',
   'serve',
@@ -33,7 +35,8 @@ export function createProgram(version: string, host: Host, start: StartCommand):
       'after',
       `
 Examples:
-  $ rtc compile model.json --out package
+  $ rtc convert checkpoint --loops 2 --lora-rank 64 --out model
+  $ rtc compile model --out package
   $ rtc verify package --reference reference.safetensors
   $ rtc run package --prompt "In the beginning"
 
@@ -41,6 +44,7 @@ Examples:
 4 ONNX Runtime or trtexec is missing or failed, 130 interrupted.`,
     );
   for (const make of [
+    convertCommand,
     compileCommand,
     runCommand,
     serveCommand,

@@ -2,9 +2,6 @@ import type { Command } from 'commander';
 import { nearest } from '../../files/did-you-mean.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Commands that are spoken of, and are not there yet. */
-const later: readonly string[] = ['convert'];
-
 /**
  * Refuses a command that there is not, also where its help is asked for, which commander answers with the help of
  * everything and exit code 0. Throws a UsageError.
@@ -15,7 +12,6 @@ export function refuseUnknownCommand({ commands }: Command, argv: readonly strin
   if (name === '' || name === 'help' || name.startsWith('-')) return;
   const names = commands.map((command) => command.name());
   if (names.includes(name)) return;
-  if (later.includes(name)) throw new UsageError(`This version has no command "${name}" yet.`);
   const near = nearest(name, names);
   throw new UsageError(`There is no command "${name}".${near === undefined ? '' : ` Did you mean "${near}"?`}`);
 }

@@ -2,11 +2,9 @@ import { expect, test } from 'vitest';
 import { runHere } from './run-here.ts';
 
 test.each([
-  ['convert', 'This version has no command "convert" yet.'],
-  ['convert --help', 'This version has no command "convert" yet.'],
-  ['help convert', 'This version has no command "convert" yet.'],
   ['nonsense -h', 'There is no command "nonsense".'],
   ['serv --help', 'There is no command "serv". Did you mean "serve"?'],
+  ['convrt --help', 'There is no command "convrt". Did you mean "convert"?'],
   ['help comple', 'There is no command "comple". Did you mean "compile"?'],
 ])('rtc %s is wrong usage, and no page of help', async (line, message) => {
   const { exitCode, stdout, stderr } = await runHere(line.split(' '));

@@ -118,6 +118,7 @@ describe('wrong usage is exit code 2, a sentence on stderr, and nothing on stdou
 
 describe('help', () => {
   test.each([
+    'convert',
     'compile',
     'run',
     'serve',
@@ -134,10 +135,9 @@ describe('help', () => {
     expect(asked.stdout).toContain('--quiet');
   });
 
-  test('names the commands that exist, and no others', async () => {
+  test('names the commands that exist', async () => {
     const { stdout } = await runHere(['--help']);
     for (const name of commandNames) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
-    expect(stdout).not.toContain('convert');
   });
 
   test('--version', async () => {
