@@ -1,6 +1,7 @@
 import { allotRanks } from '../../convert/allot/allot-ranks.ts';
 import { openDecomposer } from '../../convert/decompose/decomposer.ts';
-import { failure, type Result } from '../../files/diagnostics.ts';
+import type { Result } from '../../files/diagnostics.ts';
+import { openCalibration } from './calibrate/open-calibration.ts';
 import { freeBytes } from './check-space.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import type { ConvertResult } from './convert-result.ts';
@@ -18,8 +19,7 @@ export function convert(options: ConvertOptions): Promise<Result<ConvertResult>>
   return convertWith(options, {
     openDecomposer,
     allotRanks,
-    openCalibration: async () =>
-      failure({ severity: 'error', code: 'not-yet', message: 'This version does not calibrate yet.' }),
+    openCalibration,
     freeBytes,
   });
 }

@@ -11,7 +11,7 @@ import type { SourceModel } from '../../read/source-model.ts';
 export interface LayerGraph {
   /**
    * Inputs: `hidden` f32 [batch, sequence, hidden], the model's position_ids, attention_mask and this layer's caches,
-   * and the weights. Outputs: `hidden`, and of each of `inputs` its moment.
+   * and the weights. Outputs: `hidden.out`, and of each of `inputs` its moment.
    */
   readonly graph: Graph<'unrolled'>;
   /** Names of the graph's inputs that are weights, and what each is. */
@@ -36,8 +36,8 @@ export interface LayerGraphOptions {
   readonly moments: boolean;
 }
 
-/** Name of a layer graph's input and output. */
-export const hiddenName = 'hidden';
+/** The hidden state in front of a layer, and behind it. */
+export const hiddenNames = { input: 'hidden', output: 'hidden.out' } as const;
 
 /** Cuts layer `layer`, in the order in which layers run, out of a graph of the whole model. */
 export function layerGraph(
@@ -76,7 +76,7 @@ export function layerGraph(
   }
 
   const b = graphBuilder(`${model.name}.${layer}`);
-  const copies = new Map<Value, Value>([[before!, b.input(hiddenName, before!.type)]]);
+  const copies = new Map<Value, Value>([[before!, b.input(hiddenNames.input, before!.type)]]);
   const expressions = new Map(source.weights.map(({ value, expr }) => [value, expr]));
   const weights = new Map<string, WeightExpr>();
   const copy = (value: Value): Value => {
@@ -101,7 +101,7 @@ export function layerGraph(
     }
     return copies.get(value)!;
   };
-  b.output(hiddenName, copy(behind!));
+  b.output(hiddenNames.output, copy(behind!));
   if (!moments) return { graph: b.finish('unrolled'), weights, inputs: [] };
   const inputs = [...modulesOf].map(([value, modules], i): LinearInput => {
     const x = copy(value);

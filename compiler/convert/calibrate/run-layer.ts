@@ -9,7 +9,7 @@ import { dialects } from '../../../targets/onnx/dialects.ts';
 import { lowerToOnnx } from '../../../targets/onnx/lower.ts';
 import type { SourceModel } from '../../read/source-model.ts';
 import { readFloats } from '../tensor-values.ts';
-import { hiddenName, type LayerGraph, type LinearInput } from './layer-graph.ts';
+import { hiddenNames, type LayerGraph, type LinearInput } from './layer-graph.ts';
 import type { TextWindows } from './text-windows.ts';
 
 export interface RunLayerOptions {
@@ -61,9 +61,9 @@ export async function runLayer(
       const windows = Math.min(batch, count - first);
       const states = hidden.subarray(first * length * width, (first + windows) * length * width);
       const feeds = surroundings(graph, model, windows, length);
-      feeds[hiddenName] = { type: 'f32', dims: [windows, length, width], data: states };
+      feeds[hiddenNames.input] = { type: 'f32', dims: [windows, length, width], data: states };
       const results = await bound.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))));
-      states.set(results[hiddenName]!.data as Float32Array);
+      states.set(results[hiddenNames.output]!.data as Float32Array);
       for (const [i, { output }] of inputs.entries()) {
         const [sum, more] = [sums[i]!, results[output]!.data as Float32Array];
         for (let k = 0; k < sum.length; k++) sum[k] = sum[k]! + more[k]!;
