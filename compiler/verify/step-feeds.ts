@@ -1,3 +1,4 @@
+import { dealRows } from '../../files/deal-rows.ts';
 import type { PackageManifest } from '../../files/manifest.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import { type CacheEntries, cacheKinds } from './cache-entries.ts';
@@ -29,7 +30,7 @@ export interface StepFeeds {
 /**
  * The inputs of a step graph for some rows (contract: ARCHITECTURE.md). Pages are dealt out from the last to the first
  * and page by page over all rows, so that no row's pages lie in order: a wrong table shows.
- * @param inputs of the step graph; attention groups get their rows evenly
+ * @param inputs of the step graph; attention groups get their rows by `dealRows`
  * @param least sizes that whoever runs the graph does not go below: an engine runs no empty list. Rows that are missing
  * are idle ones behind the others, at depth 0 and with no past; lists go on with the last row, tables with page 0. What
  * that gives stands behind everything that was asked for, and nobody reads it
@@ -96,8 +97,10 @@ export function feedStep(
     ['leaving_rows', list(leaving, 'leaving', last)],
     ['head_rows', list(headRows, 'heads', last * tokens)],
   ]);
-  for (let g = 0; g < groups; g++) {
-    const part = tables.slice(groupStart(g, groups, rows.length), groupStart(g + 1, groups, rows.length));
+  let first = 0;
+  for (const [g, size] of dealRows(rows.length, groups).entries()) {
+    const part = tables.slice(first, first + size);
+    first += size;
     made.set(`page_table.${g}`, table(part, widthOf(part, `pages_${g}`)));
   }
   const dealt = 1 + tables.reduce((sum, { length }) => sum + length, 0);
@@ -139,11 +142,6 @@ function dealPages(wanted: readonly number[]): readonly (readonly number[])[] {
   return tables;
 }
 
-/** The first row of a group; groups have their rows evenly. */
-function groupStart(group: number, groups: number, rows: number): number {
-  return Math.ceil((group * rows) / groups);
-}
-
 /** Rows, and behind them as many that do nothing as it takes for every list and every group to have its least. */
 function withIdleRows(
   rows: readonly FeedRow[],
@@ -154,10 +152,7 @@ function withIdleRows(
   const hasPrelude = inputs.some(({ name }) => name === 'entering_rows');
   // A row that a list names runs the prelude, and what it had as its hidden state is lost: none of the others will do.
   const enters = !hasPrelude || (least.entering ?? 0) <= rows.filter(({ depth }) => depth === 0).length;
-  const groupsHave = (count: number) =>
-    Array.from({ length: groups }, (_, g) => groupStart(g + 1, groups, count) - groupStart(g, groups, count)).every(
-      (size, g) => size >= (least[`rows_${g}`] ?? 0),
-    );
+  const groupsHave = (count: number) => dealRows(count, groups).every((size, g) => size >= (least[`rows_${g}`] ?? 0));
   let count = Math.max(rows.length + (enters ? 0 : 1), least.rows ?? 0);
   while (!groupsHave(count)) count++;
   const layers = rows[0]?.past.length ?? 0;

@@ -1,3 +1,5 @@
+import { dealRows } from '../../files/deal-rows.ts';
+
 /** Rows of a step in the order of the graph, cut into attention groups. */
 export interface RowGroups {
   /** Rows in the order in which the graph gets them. */
@@ -12,13 +14,15 @@ export interface RowGroups {
  * while what it gathers fits the processor's cache.
  * @param widths pages of every row
  * @param groups as many as the graph has
+ * @param neverEmpty cuts as engines are given their rows, by `dealRows`, so that none is empty when there are enough
  */
-export function groupRows(widths: readonly number[], groups: number): RowGroups {
+export function groupRows(widths: readonly number[], groups: number, neverEmpty = false): RowGroups {
   const order = widths.map((_, row) => row);
   if (groups === 1 || widths.length === 0) {
     return { order, sizes: Array.from({ length: groups }, (_, g) => (g === 0 ? order.length : 0)) };
   }
   order.sort((a, b) => widths[a]! - widths[b]! || a - b);
+  if (neverEmpty) return { order, sizes: dealRows(order.length, groups) };
   return {
     order,
     sizes: cut(

@@ -15,6 +15,8 @@ export interface StepShape {
   readonly pageSize: number;
   /** Attention groups: 1, or as many page tables as the graph has. */
   readonly groups: number;
+  /** Whether lists, groups and page tables must have something in them: graphs of the dialect tensorrt ask for it. */
+  readonly neverEmpty: boolean;
   /** Element type of hidden states and pages. */
   readonly dtype: 'f32' | 'f16';
   /** Loops, 1-based, behind which a token may leave by its confidence; empty: none. */

@@ -8,7 +8,7 @@ import type { StepShape } from './step-model.ts';
  * provider cannot compute.
  */
 export function stepShape(manifest: PackageManifest): Result<StepShape> {
-  const { form, name, cache, recursion, exits, precision } = manifest;
+  const { form, dialect, name, cache, recursion, exits, precision } = manifest;
   if (form !== 'depth-batched') {
     return failure({
       severity: 'error',
@@ -38,6 +38,7 @@ export function stepShape(manifest: PackageManifest): Result<StepShape> {
     headDim: cache.headDim,
     pageSize: cache.pageSize!,
     groups: cache.groups ?? 1,
+    neverEmpty: dialect === 'tensorrt',
     dtype,
     exits: exits?.after ?? [],
   });

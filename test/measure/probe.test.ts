@@ -15,6 +15,7 @@ const shape = {
   headDim: 4,
   pageSize: 16,
   groups: 1,
+  neverEmpty: false,
   dtype: 'f32',
   exits: [1],
 } as const;

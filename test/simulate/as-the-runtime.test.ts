@@ -23,6 +23,7 @@ function emptyModel(): StepModel {
       headDim: 1,
       pageSize: 16,
       groups: 1,
+      neverEmpty: false,
       dtype: 'f32',
       exits: [1, 2, 3],
     },

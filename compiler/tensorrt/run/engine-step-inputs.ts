@@ -1,3 +1,4 @@
+import { dealRows } from '../../../files/deal-rows.ts';
 import { type GraphTensor, type PackageManifest, stepGraphName } from '../../../files/manifest.ts';
 import { invariant } from '../../../ir/invariant.ts';
 import type { EngineInput } from './engine-call.ts';
@@ -15,7 +16,7 @@ export interface TimedStep {
 
 /**
  * Inputs of a step graph that are valid and say nothing: rows at all depths in turn, each with pages that no other row
- * has, hidden states and pages of zeros. Rows are dealt to groups evenly.
+ * has, hidden states and pages of zeros. Rows are dealt to groups by `dealRows`.
  */
 export function stepInputs(
   { recursion, cache }: Pick<PackageManifest, 'recursion' | 'cache'>,
@@ -29,7 +30,6 @@ export function stepInputs(
   const depths = Array.from({ length: rows }, (_, row) => row % recursion.loops);
   const leaving = Array.from({ length: heads }, (_, i) => i);
   const groups = Math.max(1, inputs.filter(({ name }) => name.startsWith('page_table.')).length);
-  const groupEnd = (g: number) => Math.ceil(((g + 1) * rows) / groups);
   const table = (first: number, end: number): EngineInput => ({
     dtype: 'i64',
     shape: [end - first, width],
@@ -56,11 +56,12 @@ export function stepInputs(
     ['entering_rows', list(depths.flatMap((depth, row) => (depth === 0 ? [row] : [])))],
     ['leaving_rows', list(leaving)],
     ['head_rows', list(leaving.map((row) => row * tokens + tokens - 1))],
-    ...Array.from(
-      { length: groups },
-      (_, g) => [`page_table.${g}`, table(g === 0 ? 0 : groupEnd(g - 1), groupEnd(g))] as const,
-    ),
   ]);
+  let dealt = 0;
+  for (const [g, size] of dealRows(rows, groups).entries()) {
+    made.set(`page_table.${g}`, table(dealt, dealt + size));
+    dealt += size;
+  }
   // Hidden states and pages.
   const zeros = (dtype: EngineInput['dtype'], dims: GraphTensor['dims']): EngineInput => ({
     dtype,

@@ -1,3 +1,4 @@
+import { dealRows } from '../../../files/deal-rows.ts';
 import { exactly, type NamedProfile, type ProfilePolicy, type SizeRange, shareOfContext, sizeRange } from './policy.ts';
 import { steadyState } from './steady-state.ts';
 
@@ -10,8 +11,7 @@ import { steadyState } from './steady-state.ts';
  * an idle row at depth 0, as its hidden state is overwritten. A table without pages names page 0, which is zero and
  * which a past_length of 0 hides.
  *
- * Rows are dealt to groups evenly, those that are left over to the first ones, so that whatever number up to the largest
- * is dealt like that fits. Each group has a row: with G groups a step has at least G rows.
+ * Rows are dealt to groups by `dealRows`, as every driver of engines does, so that whatever number up to the largest fits. Each group has a row: with G groups a step has at least G rows.
  *
  * The pages are those of all slots, each with a full context at every depth, and page 0. Fewer are allowed, down to page
  * 0 and one page, for machines with less memory and for checks.
@@ -47,7 +47,9 @@ export function stepProfiles(policy: ProfilePolicy, idleRows: 0 | 1 = 0): readon
 
   /** Rows of a step, by group. */
   function rowsOf(opt: number, most: number): readonly SizeRange[] {
-    const [least, usual, largest] = [groups, Math.max(groups, opt), Math.max(groups, most)].map((n) => deal(n, groups));
+    const [least, usual, largest] = [groups, Math.max(groups, opt), Math.max(groups, most)].map((n) =>
+      dealRows(n, groups),
+    );
     return Array.from({ length: groups }, (_, g) => ({ min: least![g]!, opt: usual![g]!, max: largest![g]! }));
   }
 
@@ -98,10 +100,4 @@ export function pagesOfAllSlots(policy: ProfilePolicy): { readonly block: number
 
 function pageRange(policy: ProfilePolicy, share: number): SizeRange {
   return sizeRange(1, Math.ceil((policy.maxContext * share) / policy.pageSize), pagesOfContext(policy));
-}
-
-/** `count` in `parts` parts that differ by one at most, the larger ones first. */
-function deal(count: number, parts: number): readonly number[] {
-  const each = Math.floor(count / parts);
-  return Array.from({ length: parts }, (_, g) => each + (g < count % parts ? 1 : 0));
 }

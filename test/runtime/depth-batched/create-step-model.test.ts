@@ -14,6 +14,7 @@ const shape: StepShape = {
   headDim: 2,
   pageSize: 4,
   groups: 1,
+  neverEmpty: false,
   dtype: 'f32',
   exits: [1],
 };

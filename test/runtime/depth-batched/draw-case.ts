@@ -69,5 +69,5 @@ export function drawCase(seed: string): Case {
   }));
   const longest = Math.max(...requests.map(({ request }) => request.prompt.length + request.maxNewTokens - 1));
   const spans = Math.ceil(longest / pageSize) + (chance(0.5) ? whole(0, 2) : whole(0, 12));
-  return { shape, options, spans, requests };
+  return { shape: { ...shape, neverEmpty: chance(0.3) }, options, spans, requests };
 }

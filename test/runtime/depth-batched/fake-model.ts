@@ -34,6 +34,7 @@ export function fakeModel(changes: Partial<StepShape> = {}): FakeModel {
     headDim: 2,
     pageSize: 4,
     groups: 1,
+    neverEmpty: false,
     dtype: 'f32',
     exits: [1, 2],
     ...changes,

@@ -72,6 +72,10 @@ function runStepGraph(model: FakeModel, feeds: Feeds): Record<string, HostTensor
   if (prelude > 0) same(entering.toSorted(ascending), atFirst, 'entering rows');
   same(new Set(leaving).size, leaving.length, 'leaving rows, each once');
   const heads = integers(feeds.head_rows!, undefined, 0, rows * tokens - 1);
+  if (shape.neverEmpty) {
+    const given = Object.entries(feeds).filter(([name]) => /_rows$|page_table/.test(name));
+    for (const [name, { dims }] of given) invariant(!dims.includes(0), `${name} is empty: ${dims}`);
+  }
   if (coda > 0)
     for (const head of heads) invariant(leaving.includes(Math.floor(head / tokens)), 'heads of leaving rows');
 

@@ -13,6 +13,7 @@ const shape: StepShape = {
   headDim: 8,
   pageSize: 16,
   groups: 1,
+  neverEmpty: false,
   dtype: 'f32',
   exits: [1, 2],
 };
