@@ -76,10 +76,11 @@ function recursionOf(recursion: ModelJson['recursion']): Recursion {
   const { prelude = 0, block, layers, norms } = recursion;
   const order = runOrder(saidRecursion(recursion));
   // Of a list every layer is of the block; else it is the block that model.json names, however it runs.
-  const end = layers ? storedCount(order) : prelude + block!;
+  const [first, end] = layers ? [0, storedCount(order)] : [prelude, prelude + block!];
+  const same = first === order.prelude && end === storedCount(order) - order.coda;
   return {
     ...order,
-    ...(order.layers && { varying: [layers ? 0 : prelude, end] }),
+    ...(!same && { varying: [first, end] as const }),
     ...(norms === 'per-depth' && { norms }),
   };
 }

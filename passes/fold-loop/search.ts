@@ -126,8 +126,12 @@ function tryChain(flow: Flow, anchor: Anchor, anchors: readonly Anchor[]): Attem
     const attempt = tryUses(flow, anchor, uses, anchors);
     found.push(...attempt.found);
     missed.push(...attempt.missed);
-    const inside = new Set(found.flatMap(opsOf));
-    if (anchor.uses.every((use) => inside.has(use))) break;
+    // Several loops may be parts of one that uses the weight several times.
+    const whole = found.some((body) => {
+      const inside = new Set(opsOf(body));
+      return anchor.uses.every((use) => inside.has(use));
+    });
+    if (whole) break;
   }
   return { found, missed };
 }

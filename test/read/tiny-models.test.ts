@@ -19,8 +19,8 @@ test('every valid small model reads, and says what it was made of', async () => 
         expect(result.diagnostics).toEqual([]);
         if (!result.ok) return;
         const { spec, recursion, tensors, lora, exits } = result.value;
-        const { prelude, block, loops, coda } = options;
-        expect(recursion).toEqual({ prelude, block, loops, coda });
+        const { prelude, block, loops, coda, norms } = options;
+        expect(recursion).toEqual({ prelude, block, loops, coda, norms });
         expect(spec).toMatchObject({
           modelType: options.modelType,
           storedLayers: prelude + block + coda,

@@ -79,10 +79,45 @@ export function tinyModelOptions(over: Partial<TinyModelOptions> = {}): fc.Arbit
       ...(drawn.modelType === 'gpt_neox' && drawn.headDim === 12 && drawn.partialRotary === 0.25
         ? { partialRotary: 0.5 }
         : {}),
+      // By the seed, so that the same draw is the same model in all else.
+      norms: over.norms ?? (modelJson && drawn.seed % 3 === 0 ? 'per-depth' : undefined),
       ranks: hasRanks ? ranks : undefined,
       targets: drawn.targets ?? (everyTarget ? undefined : one),
       exits: drawn.exits === undefined || after.length === 0 ? undefined : { ...drawn.exits, after },
       modelJson,
     };
   });
+}
+
+/** Numbers relabelled so that every one from 0 to the largest is there. */
+function compact(list: readonly number[]): readonly number[] {
+  const used = [...new Set(list)].toSorted((a, b) => a - b);
+  return list.map((number) => used.indexOf(number));
+}
+
+/**
+ * Any tiny model whose layers run in an order that is not a cycle, or that is one and does not say so: sequences, lists
+ * of any kind, lists that repeat a block.
+ */
+export function orderedModelOptions(over: Partial<TinyModelOptions> = {}): fc.Arbitrary<TinyModelOptions> {
+  const some = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 4 });
+  const order = fc.oneof(
+    fc.constant(undefined),
+    fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 2, maxLength: 7 }).map(compact),
+    fc
+      .record({ block: some, loops: fc.integer({ min: 2, max: 3 }), before: fc.boolean(), behind: fc.boolean() })
+      .map(({ block, loops, before, behind }) => [
+        ...(before ? [9] : []),
+        ...Array.from({ length: loops }, () => block).flat(),
+        ...(behind ? [8] : []),
+      ])
+      .map(compact),
+  );
+  return fc.record({ options: tinyModelOptions({ modelJson: true, exits: undefined, ...over }), order }).map(
+    ({ options, order: layers }): TinyModelOptions => ({
+      ...options,
+      ...(layers ? { layers } : { order: 'sequence' as const }),
+      ranks: options.ranks && [...options.ranks, 1, 0, 2, 1].slice(0, 4),
+    }),
+  );
 }
