@@ -4,7 +4,7 @@ import { type Diagnostic, failure, type Result, success } from '../../../files/d
 import { fileDiagnostic } from '../../../files/file-diagnostic.ts';
 import { textWindows } from '../../../measure/quality-text.ts';
 import { loadTokenizer } from '../../../runtime/tokenizer.ts';
-import type { SourceModel } from '../../read/source-model.ts';
+import type { DecoderSpec } from '../../architectures/decoder-spec.ts';
 
 /** A text as a model reads it. */
 export interface EvaluationText {
@@ -21,12 +21,19 @@ export interface EvaluationTextOptions {
   readonly windows?: number | undefined;
 }
 
+/** What of a model decides how it reads a text. */
+export interface TextReader {
+  /** Where its tokenizer.json is. */
+  readonly folder: string;
+  readonly spec: Pick<DecoderSpec, 'maxPositions' | 'vocabSize'>;
+}
+
 /**
  * Reads a text and cuts it into windows. What is left over at its end is not used; a text that is shorter than a window
  * is one.
  */
 export async function readEvaluationText(
-  { folder, spec }: Pick<SourceModel, 'folder' | 'spec'>,
+  { folder, spec }: TextReader,
   file: string,
   { window, windows = 64 }: EvaluationTextOptions = {},
 ): Promise<Result<EvaluationText>> {
