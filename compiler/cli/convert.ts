@@ -26,6 +26,7 @@ interface ConvertFlags
   readonly parameters?: number;
   readonly calibrate?: string;
   readonly evaluate?: string;
+  readonly evaluateRanks?: readonly number[];
   readonly html?: string;
 }
 
@@ -83,6 +84,11 @@ export function convertCommand(start: StartCommand): Command {
       ),
     )
     .option('--evaluate <text>', 'perplexity on a text file, of the original and of what was made of it')
+    .option(
+      '--evaluate-ranks <list>',
+      'also at these ranks, of the same factors cut: 0,4,16 (default: none, a sixteenth and a quarter of the largest)',
+      rankNumbers,
+    )
     .option('--html <file>', 'write what was lost, matrix by matrix, as a page to look at')
     .option('--threads <n>', 'threads of ONNX Runtime (default: all cores)', wholeNumber('--threads', 1))
     .option('--restart', 'begin anew, instead of going on where the same command was interrupted')
@@ -104,7 +110,7 @@ Examples:
 
 /** What the flags mean to `convert`; throws a UsageError where they contradict each other. */
 function convertOptions(model: string, flags: ConvertFlags): ConvertOptions {
-  const { loraRank, parameters, calibrate: calibration, evaluate: _, html: __, ...rest } = flags;
+  const { loraRank, parameters, calibrate: calibration, evaluate, evaluateRanks, html: _, ...rest } = flags;
   const { loops, sharing, layers, init, loraInit } = rest;
   if (Array.isArray(sharing)) {
     if (loops !== undefined) throw new UsageError('--loops says what the list of --sharing says too.', 'Leave it out.');
@@ -131,6 +137,12 @@ function convertOptions(model: string, flags: ConvertFlags): ConvertOptions {
     const flag = parameters === undefined ? '--calibrate' : '--parameters';
     throw new UsageError(`${flag} goes by what factors bring back, and with --lora-init zero they bring nothing back.`);
   }
+  if (evaluateRanks !== undefined && evaluate === undefined) {
+    throw new UsageError(
+      '--evaluate-ranks says at which ranks a text is read, and there is none.',
+      'Give --evaluate, too.',
+    );
+  }
   return { ...rest, model, lora };
 }
 
@@ -143,6 +155,12 @@ function layerList(option: string): (value: string) => readonly number[] {
       `"${text}" is no value for ${option}: numbers of layers with commas between, such as 0,2,5, were expected.`,
     );
   };
+}
+
+/** `0,4,16` */
+function rankNumbers(text: string): readonly number[] {
+  const one = number('--evaluate-ranks', 'a whole number from 0', (n) => Number.isSafeInteger(n) && n >= 0);
+  return [...new Set(text.split(',').map(one))];
 }
 
 /** `64`, or `64,mlp=128,depth_0/k_proj=16`: ranks by selector, a number alone is for everything. */
@@ -164,7 +182,7 @@ function rankList(text: string): LoraRanks['rank'] {
 async function convertInto(
   context: CommandContext,
   options: ConvertOptions,
-  { evaluate, html }: ConvertFlags,
+  { evaluate, evaluateRanks, html }: ConvertFlags,
 ): Promise<ExitCode> {
   // Loaded here, so that help and wrong usage do not wait for it.
   const { convert } = await import('../convert/convert.ts');
@@ -210,7 +228,9 @@ async function convertInto(
     const largest = converted.matrices.reduce((most, { rank }) => Math.max(most, rank), 0);
     const ranks = [...new Set([0, Math.floor(largest / 16), Math.floor(largest / 4)])];
     return evaluateConversion(converted, text, {
-      ranks: ranks.filter((rank) => rank < largest),
+      ranks: evaluateRanks ?? ranks.filter((rank) => rank < largest),
+      // Beside the checkpoint, to which links can be made.
+      scratch: dirname(options.out),
       threads: options.threads,
       signal,
       onProgress: progress.show,
