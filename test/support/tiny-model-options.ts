@@ -113,11 +113,16 @@ export function orderedModelOptions(over: Partial<TinyModelOptions> = {}): fc.Ar
       ])
       .map(compact),
   );
-  return fc.record({ options: tinyModelOptions({ modelJson: true, exits: undefined, ...over }), order }).map(
-    ({ options, order: layers }): TinyModelOptions => ({
-      ...options,
-      ...(layers ? { layers } : { order: 'sequence' as const }),
-      ranks: options.ranks && [...options.ranks, 1, 0, 2, 1].slice(0, 4),
-    }),
-  );
+  return fc
+    .record({ options: tinyModelOptions({ modelJson: true, exits: undefined, ...over }), order })
+    .map(({ options, order: layers }): TinyModelOptions => {
+      const ranks = options.ranks && [...options.ranks, 1, 0, 2, 1].slice(0, 4);
+      const most = layers ? Math.max(...layers.map((layer) => layers.filter((other) => other === layer).length)) : 4;
+      const hasRanks = ranks?.slice(0, most).some((rank) => rank > 0) ?? false;
+      return {
+        ...options,
+        ...(layers ? { layers } : { order: 'sequence' as const }),
+        ranks: hasRanks ? ranks : undefined,
+      };
+    });
 }

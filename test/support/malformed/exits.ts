@@ -65,4 +65,28 @@ export const malformedExits: readonly Malformed[] = [
     at: 'exits.threshold',
     says: ['a number', 'found null'],
   },
+  {
+    title: 'exits between layers that run in a row',
+    make: modelJson((m) => (m.recursion.order = 'sequence')),
+    code: 'impossible-exit',
+    at: 'exits.after[0]',
+    says: ['is 1, but by the order "sequence" each layer runs its loops before the next one'],
+  },
+  {
+    title: 'exits in a list that repeats no block',
+    make: modelJson((m) => (m.recursion = { layers: [0, 1, 1, 0] })),
+    code: 'impossible-exit',
+    at: 'exits.after[0]',
+    says: ['"recursion.layers" repeats no block as a whole', 'nothing to leave early'],
+  },
+  {
+    title: 'an exit behind the last loop of a list',
+    make: modelJson((m) => {
+      m.recursion = { layers: [0, 1, 0, 1] };
+      m.exits.after = [1, 2];
+    }),
+    code: 'impossible-exit',
+    at: 'exits.after[1]',
+    says: ['is 2; a loop from 1 to 1'],
+  },
 ];

@@ -1,4 +1,4 @@
-import { type Malformed, modelJson } from './change.ts';
+import { type Malformed, modelJson, tensors } from './change.ts';
 
 /** Keys of model.json, and layers that do not add up. */
 export const malformedStructure: readonly Malformed[] = [
@@ -165,5 +165,122 @@ export const malformedStructure: readonly Malformed[] = [
     code: 'missing-file',
     at: 'config',
     says: ['none.json'],
+  },
+  {
+    title: 'a list of layers beside a block',
+    make: modelJson((m) => (m.recursion.layers = [0, 1, 0, 1])),
+    code: 'impossible-recursion',
+    at: 'recursion.block',
+    says: ['"recursion.block" stands beside "recursion.layers"'],
+  },
+  {
+    title: 'a list of layers beside an order',
+    make: modelJson((m) => (m.recursion = { layers: [0, 1, 0, 1], order: 'sequence' })),
+    code: 'impossible-recursion',
+    at: 'recursion.order',
+    says: ['"recursion.order" stands beside "recursion.layers"'],
+  },
+  {
+    title: 'a list of layers that leaves one out',
+    make: modelJson((m) => (m.recursion = { layers: [0, 2, 0, 2] })),
+    code: 'impossible-recursion',
+    at: 'recursion.layers',
+    says: ['goes up to stored layer 2', 'never runs 1'],
+  },
+  {
+    title: 'a list of layers that are not stored',
+    make: modelJson((m) => (m.recursion = { layers: [0, 1, 2, 0] }), { exits: undefined }),
+    code: 'impossible-recursion',
+    at: 'recursion.layers[2]',
+    says: ['is stored layer 2', 'num_hidden_layers', 'is 2: layers 0 to 1'],
+  },
+  {
+    title: 'a list of layers that never runs the last',
+    make: modelJson((m) => (m.recursion = { layers: [0, 0] })),
+    code: 'impossible-recursion',
+    at: 'recursion.layers',
+    says: ['runs stored layers 0 to 0', 'is 2'],
+  },
+  {
+    title: 'an empty list of layers',
+    make: modelJson((m) => (m.recursion = { layers: [] })),
+    code: 'wrong-value',
+    at: 'recursion.layers',
+    says: ['a list of at least 1'],
+  },
+  {
+    title: 'half a layer in a list',
+    make: modelJson((m) => (m.recursion = { layers: [0, 1.5] })),
+    code: 'wrong-type',
+    at: 'recursion.layers[1]',
+    says: ['found 1.5'],
+  },
+  {
+    title: 'an order that nobody has',
+    make: modelJson((m) => (m.recursion.order = 'cicle')),
+    code: 'wrong-value',
+    at: 'recursion.order',
+    says: ['one of "cycle", "sequence"', 'found "cicle"'],
+  },
+  {
+    title: 'a sequence of layers that do not add up',
+    make: modelJson((m) => (m.recursion = { prelude: 1, block: 2, loops: 2, order: 'sequence' }), { exits: undefined }),
+    code: 'impossible-recursion',
+    at: 'recursion',
+    says: ['prelude 1 + block 2 + coda 0 is 3', 'is 2'],
+  },
+  {
+    title: 'norms of a kind that nobody has',
+    make: modelJson((m) => (m.recursion.norms = 'own')),
+    code: 'wrong-value',
+    at: 'recursion.norms',
+    says: ['one of "shared", "per-depth"', 'found "own"'],
+  },
+  {
+    title: 'norms per depth that are not there',
+    make: modelJson((m) => (m.recursion.norms = 'per-depth')),
+    code: 'missing-tensor',
+    at: 'model.layers.0.input_layernorm.depth_0.weight',
+    says: ['"model.layers.0.input_layernorm.depth_0.weight" of shape [32] is missing'],
+  },
+  {
+    title: 'norms per depth that nobody asked for',
+    make: modelJson((m) => delete m.recursion.norms, { norms: 'per-depth' }),
+    code: 'surplus-tensor',
+    at: 'model.layers.0.input_layernorm.depth_0.weight',
+    says: ['does not set "recursion.norms" to "per-depth"'],
+  },
+  {
+    title: 'a norm of a depth too many',
+    make: tensors(
+      (all) =>
+        all.push({
+          ...all.find(({ name }) => /depth_1/.test(name))!,
+          name: 'model.layers.1.input_layernorm.depth_2.weight',
+        }),
+      { norms: 'per-depth' },
+    ),
+    code: 'surplus-tensor',
+    at: 'model.layers.1.input_layernorm.depth_2.weight',
+    says: ['layer 1 runs 2 times, depths 0 to 1'],
+  },
+  {
+    title: 'a norm of its own in a layer that is not of the block',
+    make: tensors(
+      (all) =>
+        all.push({
+          ...all.find(({ name }) => /depth_1/.test(name))!,
+          name: 'model.layers.0.input_layernorm.depth_0.weight',
+        }),
+      { norms: 'per-depth', prelude: 1 },
+    ),
+    code: 'surplus-tensor',
+    says: ['layer 0 is not of the block, and has one norm'],
+  },
+  {
+    title: 'factors of a use that a list has not',
+    make: modelJson((m) => (m.recursion = { layers: [0, 1, 0] }), { layers: [0, 1, 0, 1], exits: undefined }),
+    code: 'surplus-tensor',
+    says: ['its depth is 1, but layer 1 runs 1 time, depths 0 to 0'],
   },
 ];
