@@ -74,14 +74,15 @@ export function loopReference(model: SourceModel): LoopReference {
     );
   };
 
-  const norm = (path: string, x: Vector, prefix = ''): Vector => {
-    const weight = read(`${prefix}${path}.weight`).data;
+  const norm = (path: string, x: Vector, prefix = '', depth?: number): Vector => {
+    const own = model.recursion.norms === 'per-depth' && depth !== undefined ? `.depth_${depth}` : '';
+    const weight = read(`${prefix}${path}${own}.weight`).data;
     const { kind, epsilon, addsOne } = spec.norm;
     const mean = kind === 'layer' ? average(x) : 0;
     const centred = x.map((v) => v - mean);
     const scale = 1 / Math.sqrt(average(centred.map((v) => v * v)) + epsilon);
     const y = centred.map((v, i) => v * scale * (weight[i]! + (addsOne ? 1 : 0)));
-    return kind === 'layer' ? addTo(y, read(`${prefix}${path}.bias`).data) : y;
+    return kind === 'layer' ? addTo(y, read(`${prefix}${path}${own}.bias`).data) : y;
   };
 
   const rotate = (x: Vector, position: number): Vector => {
@@ -114,7 +115,7 @@ export function loopReference(model: SourceModel): LoopReference {
     if (spec.qkNorm) {
       const normed = (path: string, rows: Vector) =>
         joined(rows.length / headDim, (head) =>
-          norm(path, rows.subarray(head * headDim, (head + 1) * headDim), prefix),
+          norm(path, rows.subarray(head * headDim, (head + 1) * headDim), prefix, depth),
         );
       [q, k] = [normed(names.qNorm, q!), normed(names.kNorm, k!)];
     }
@@ -166,7 +167,7 @@ export function loopReference(model: SourceModel): LoopReference {
         slot.values[at] = kept(token).values[at]!;
         return;
       }
-      const { q, k, v } = queryKeyValue(norm(names.inputNorm, states[t]!, prefix), prefix, at, depth);
+      const { q, k, v } = queryKeyValue(norm(names.inputNorm, states[t]!, prefix, depth), prefix, at, depth);
       queries[t] = q;
       slot.keys[at] = k;
       slot.values[at] = v;
@@ -177,7 +178,7 @@ export function loopReference(model: SourceModel): LoopReference {
       const heard = attend(queries[t]!, slot, token.position, spec.slidingWindows[stored]);
       const attended = linear(names.output, heard, spec.biases.output, prefix, depth);
       const middle = spec.parallelResidual ? x : sum(x, attended);
-      const fed = mlp(norm(names.postAttentionNorm, middle, prefix), prefix, depth);
+      const fed = mlp(norm(names.postAttentionNorm, middle, prefix, depth), prefix, depth);
       states[t] = spec.parallelResidual ? sum(x, sum(attended, fed)) : sum(middle, fed);
     });
   };
