@@ -8,8 +8,9 @@ export type StoredFloat = 'f32' | 'f16' | 'bf16';
 /** As `decodeTensor`, into float32 and dozens of times faster: whole checkpoints go through here. */
 export function decodeFloats(dtype: StoredFloat, bytes: Uint8Array): Float32Array {
   if (endianness() !== 'LE') return Float32Array.from(decodeTensor(dtype, bytes));
-  if (dtype === 'f32') return new Float32Array(bytes.slice().buffer);
-  const even = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  // Not slice, which copies nothing of a Buffer.
+  if (dtype === 'f32') return new Float32Array(new Uint8Array(bytes).buffer);
+  const even = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   const halves = new Uint16Array(even.buffer, even.byteOffset, even.length / 2);
   const bits = new Uint32Array(halves.length);
   const floats = new Float32Array(bits.buffer);

@@ -231,8 +231,11 @@ describe('ranks', () => {
     expect(json(out, 'model.json')).toMatchObject({ recursion: { prelude: 1, block: 2, loops: 2, coda: 1 } });
   });
 
-  test('for a budget: what is allotted is kept, of factors that were computed once, and never more than asked for', async () => {
-    const { model, out } = teacher({ dtype: 'bf16' });
+  test.each([
+    'bf16',
+    'f32',
+  ] as const)('for a budget of %s: what is allotted is kept, of factors that were computed once', async (dtype) => {
+    const { model, out } = teacher({ dtype });
     let asked: number | undefined;
     const allotRanks = exactParts({
       allotRanks: (candidates, parameters) => {

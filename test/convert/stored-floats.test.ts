@@ -28,7 +28,10 @@ describe.each(types)('%s', (dtype) => {
         const buffer = new Uint8Array(length + shift);
         buffer.set(seed.subarray(0, length), shift);
         const bytes = buffer.subarray(shift);
-        expect([...decodeFloats(dtype, bytes)]).toEqual([...decodeTensor(dtype, bytes)]);
+        const expected = [...decodeTensor(dtype, bytes)];
+        expect([...decodeFloats(dtype, bytes)]).toEqual(expected);
+        // What a file was read into; its slice is no copy.
+        expect([...decodeFloats(dtype, Buffer.from(buffer).subarray(shift))]).toEqual(expected);
       }),
       { numRuns: 400 },
     );
