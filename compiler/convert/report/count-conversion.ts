@@ -33,7 +33,7 @@ export function countConversion(
 }
 
 /** An ordinary model of this shape, of which nothing can be read. */
-function withoutWeights(spec: DecoderSpec): SourceModel {
+export function withoutWeights(spec: DecoderSpec): SourceModel {
   const recursion = { prelude: 0, block: spec.storedLayers, loops: 1, coda: 0 };
   const file: SafetensorsFile = {
     path: '',
