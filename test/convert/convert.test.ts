@@ -250,7 +250,7 @@ describe('ranks', () => {
     expect(asked).toBe(Math.floor(0.8 * parameters.originalLayers) - parameters.storedLayers);
     const [before, after] = [await floatsOf(model), await floatsOf(out)];
     expect(new Set(matrices.map(({ rank }) => rank))).toEqual(new Set([0, 1, 2]));
-    for (const { layer, stored, depth, module, rank, lost } of matrices) {
+    for (const { layer, stored, depth, module, rank, lost, residual, singular } of matrices) {
       const path = `model.layers.${stored}.${module}`;
       expect(after.get(`${path}.lora_A.depth_${depth}.weight`)?.shape[0] ?? 0).toBe(rank);
       const now = withFactors(after, path, depth!);
@@ -258,6 +258,9 @@ describe('ranks', () => {
         .get(`model.layers.${layer}.${module}.weight`)!
         .values.reduce((sum, x, i) => sum + (x - now[i]!) ** 2, 0);
       expect(lost / square).toBeCloseTo(1, 5);
+      // The best of that rank: what singular values that were cut off hold, and little for rounding.
+      const kept = singular.subarray(0, rank).reduce((sum, s) => sum + s * s, 0);
+      expect(lost).toBeLessThan(residual - kept + 1e-4 * kept + 1e-9);
     }
     expect(parameters.lora).toBe(matrices.reduce((sum, { rank, rows, cols }) => sum + rank * (rows + cols), 0));
   });
