@@ -7,7 +7,7 @@ import { compile } from '../../compiler/compile.ts';
 import type { CompileOptions } from '../../compiler/compile-options.ts';
 import { readModel } from '../../compiler/read/read-model.ts';
 import type { SourceModel } from '../../compiler/read/source-model.ts';
-import { type Call, type Decoder, startRun } from '../../compiler/verify/call.ts';
+import { type Call, type Decoder, plainCall, startRun } from '../../compiler/verify/call.ts';
 import { openOnnxRuntime } from '../../compiler/verify/onnx-runtime-decoder.ts';
 import { sourceDecoders } from '../../compiler/verify/source-decoder.ts';
 import { stepDecoder } from '../../compiler/verify/step-decoder.ts';
@@ -16,6 +16,8 @@ import type { Result } from '../../files/diagnostics.ts';
 import { formatDiagnostics } from '../../files/format-diagnostics.ts';
 import { mainGraph, readPackage } from '../../files/package.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
+import { generate } from '../../runtime/generate.ts';
+import { loadPackage } from '../../runtime/load-package.ts';
 import { expectClose } from '../support/expect-close.ts';
 import { spelledOut } from '../support/spelled-out.ts';
 import { makeTinyModel, type TinyModelOptions, tinyDefaults, writeTinyModel } from '../support/tiny-model.ts';
@@ -113,18 +115,20 @@ describe.each(cases)('$title', ({ options, order, oneLoop, loops }) => {
   /** Logits by call of the ordinary checkpoint: of all loops, and of one. */
   let expected: readonly Tensor[];
   let afterOne: readonly Tensor[] | undefined;
+  let ordinary: Decoder;
   beforeAll(async () => {
     folder = mkdtempSync(join(root, 'case-'));
     const tiny = makeTinyModel(join(folder, 'model'), options);
     model = value(await readModel(join(folder, 'model')));
     const judge = async (name: string, stored: readonly number[]) => {
       writeTinyModel(join(folder, name), spelledOut(tiny, stored), { ...tinyDefaults, modelJson: false });
-      const ordinary = value(await readModel(join(folder, name)));
-      expect(ordinary.recursion).toEqual({ prelude: 0, block: stored.length, loops: 1, coda: 0 });
-      return logitsOf(sourceDecoders(ordinary).after(1));
+      const found = value(await readModel(join(folder, name)));
+      expect(found.recursion).toEqual({ prelude: 0, block: stored.length, loops: 1, coda: 0 });
+      return sourceDecoders(found).after(1);
     };
-    expected = await judge('ordinary', order);
-    afterOne = oneLoop && (await judge('one-loop', oneLoop));
+    ordinary = await judge('ordinary', order);
+    expected = await logitsOf(ordinary);
+    afterOne = oneLoop && (await logitsOf(await judge('one-loop', oneLoop)));
   });
 
   test('the source graph is the ordinary model', async () => {
@@ -154,6 +158,11 @@ describe.each(cases)('$title', ({ options, order, oneLoop, loops }) => {
     const verified = value(await verifyPackage(out));
     expect(verified.document.ok, JSON.stringify(verified.document)).toBe(true);
     if (way.form === 'loop') expect(await loopNodes(out)).toBe(loops);
+    if (way.form !== 'depth-batched') return;
+    const prompts = [[5, 9, 3], [7], [12, 40, 2, 8, 33]];
+    expect(await generated(out, prompts)).toEqual(
+      await Promise.all(prompts.map((prompt) => likeliest(ordinary, prompt))),
+    );
   });
 });
 
@@ -196,6 +205,34 @@ async function logitsOf(decoder: Decoder, loops = 1, count = calls.length): Prom
 
 function compare(found: readonly Tensor[], expected: readonly Tensor[], tolerance: number, what: string): void {
   for (const [i, logits] of found.entries()) expectClose(logits, expected[i]!, tolerance, `${what}, call ${i + 1}`);
+}
+
+/** What the runtime generates for all prompts at once. */
+async function generated(
+  folder: string,
+  prompts: readonly (readonly number[])[],
+): Promise<readonly (readonly number[])[]> {
+  const loaded = value(await loadPackage(folder, { threads: 1 }));
+  try {
+    const stream = value(generate(loaded, prompts, { maxNewTokens: 5, ignoreEos: true }));
+    for (let next = await stream.next(); ; next = await stream.next()) {
+      if (next.done) return next.value.sequences.map(({ tokens }) => tokens);
+    }
+  } finally {
+    await loaded.close();
+  }
+}
+
+/** The likeliest tokens behind a prompt, one by one. */
+async function likeliest(decoder: Decoder, prompt: readonly number[]): Promise<readonly number[]> {
+  const run = startRun(decoder);
+  const tokens: number[] = [];
+  for (let given = prompt; tokens.length < 5; given = tokens.slice(-1)) {
+    const logits = (await run.step(plainCall([given]))).get('logits')!;
+    const row = [...logits.data.subarray(-logits.shape[2]!)];
+    tokens.push(row.indexOf(Math.max(...row)));
+  }
+  return tokens;
 }
 
 async function loopNodes(folder: string): Promise<number> {
