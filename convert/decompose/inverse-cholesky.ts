@@ -23,46 +23,84 @@ export function inverseCholesky(gram: Float64Array, n: number): InverseCholesky 
   let apart = 1;
   for (let i = 0; i < n; i++) {
     const row = i * n;
-    for (let j = 0; j < i; j++) {
-      const pivot = l[j * n + j]!;
-      if (pivot === 0) continue;
-      l[row + j] = (gram[row + j]! * scale[i]! * scale[j]! - dot(l, row, j * n, j)) / pivot;
+    let j = 0;
+    // Two entries at a time: row i is read once for them.
+    for (; j + 1 < i; j += 2) {
+      const first = j * n;
+      const second = j * n + n;
+      let a0 = 0;
+      let a1 = 0;
+      let b0 = 0;
+      let b1 = 0;
+      for (let k = 0; k < j; k += 2) {
+        const x = l[row + k]!;
+        const y = l[row + k + 1]!;
+        a0 += x * l[first + k]!;
+        a1 += y * l[first + k + 1]!;
+        b0 += x * l[second + k]!;
+        b1 += y * l[second + k + 1]!;
+      }
+      const share = scale[i]!;
+      const x = over(gram[row + j]! * share * scale[j]! - a0 - a1, l[first + j]!);
+      l[row + j] = x;
+      const rest = gram[row + j + 1]! * share * scale[j + 1]! - b0 - b1 - x * l[second + j]!;
+      l[row + j + 1] = over(rest, l[second + j + 1]!);
     }
-    const left = scale[i] === 0 ? 0 : 1 - dot(l, row, row, i);
+    if (j < i) {
+      let sum = 0;
+      for (let k = 0; k < j; k++) sum += l[row + k]! * l[j * n + k]!;
+      l[row + j] = over(gram[row + j]! * scale[i]! * scale[j]! - sum, l[j * n + j]!);
+    }
+    let left = scale[i] === 0 ? 0 : 1;
+    for (let k = 0; k < i; k++) left -= l[row + k]! * l[row + k]!;
     if (left > dependent) {
       l[row + i] = Math.sqrt(left);
       apart = Math.min(apart, left);
-    } else lost.push(i);
+    } else {
+      // Nothing behind it is made of it.
+      l.fill(0, row, row + i);
+      lost.push(i);
+    }
   }
+  const inverse = invertLower(l, n);
+  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) inverse[i * n + j] = inverse[i * n + j]! * scale[j]!;
+  return { inverse, lost, apart };
+}
+
+/** Rows that were lost have 0 on the diagonal, and are nowhere used. */
+function over(x: number, pivot: number): number {
+  return pivot === 0 ? 0 : x / pivot;
+}
+
+/** Rows with 0 on the diagonal stay zero. */
+function invertLower(l: Float64Array, n: number): Float64Array {
   const inverse = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     const row = i * n;
     const pivot = l[row + i]!;
     if (pivot === 0) continue;
-    for (let k = 0; k < i; k++) {
+    let k = 0;
+    // Four rows at a time: the sum is read and written once for them. Behind its diagonal a row of the inverse is zero.
+    for (; k + 3 < i; k += 4) {
+      const f0 = l[row + k]!;
+      const f1 = l[row + k + 1]!;
+      const f2 = l[row + k + 2]!;
+      const f3 = l[row + k + 3]!;
+      const r0 = k * n;
+      const r1 = (k + 1) * n;
+      const r2 = (k + 2) * n;
+      const r3 = (k + 3) * n;
+      for (let j = 0; j <= k + 3; j++) {
+        const sum = f0 * inverse[r0 + j]! + f1 * inverse[r1 + j]! + f2 * inverse[r2 + j]! + f3 * inverse[r3 + j]!;
+        inverse[row + j] = inverse[row + j]! - sum;
+      }
+    }
+    for (; k < i; k++) {
       const factor = l[row + k]!;
-      if (factor !== 0) addRow(inverse, row, k * n, k + 1, -factor);
+      for (let j = 0; j <= k; j++) inverse[row + j] = inverse[row + j]! - factor * inverse[k * n + j]!;
     }
     for (let j = 0; j < i; j++) inverse[row + j] = inverse[row + j]! / pivot;
     inverse[row + i] = 1 / pivot;
   }
-  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) inverse[i * n + j] = inverse[i * n + j]! * scale[j]!;
-  return { inverse, lost, apart };
-}
-
-function dot(x: Float64Array, a: number, b: number, length: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let k = 0;
-  for (; k + 4 <= length; k += 4) {
-    s0 += x[a + k]! * x[b + k]!;
-    s1 += x[a + k + 1]! * x[b + k + 1]!;
-    s2 += x[a + k + 2]! * x[b + k + 2]!;
-    s3 += x[a + k + 3]! * x[b + k + 3]!;
-  }
-  for (; k < length; k++) s0 += x[a + k]! * x[b + k]!;
-  return s0 + s1 + (s2 + s3);
-}
-
-function addRow(x: Float64Array, to: number, from: number, length: number, factor: number): void {
-  for (let k = 0; k < length; k++) x[to + k] = x[to + k]! + factor * x[from + k]!;
+  return inverse;
 }

@@ -4,7 +4,7 @@ import { byLength } from './exact-triples.ts';
 import { orthonormalise } from './orthonormalise.ts';
 import type { Products } from './products.ts';
 import { randomSigns } from './random-signs.ts';
-import { type SymmetricEigen, symmetricEigen } from './symmetric-eigen.ts';
+import { symmetricEigen } from './symmetric-eigen.ts';
 
 export interface LeadingOptions {
   readonly rank: number;
@@ -19,7 +19,7 @@ export interface LeadingOptions {
 
 /** How many vectors are sought besides those wanted: the more, the further apart is what is wanted from what is not. */
 export function soughtRank(rank: number): number {
-  return rank + Math.max(10, Math.ceil(rank / 6));
+  return rank + Math.max(10, Math.ceil(rank / 8));
 }
 
 /**
@@ -31,48 +31,78 @@ export function soughtRank(rank: number): number {
 export async function leadingTriples(products: Products, matrix: Matrix, options: LeadingOptions): Promise<Triples> {
   const { rank, seed, tolerance, scale, squaredNorm } = options;
   const wide = matrix.rows <= matrix.cols;
-  const along = wide ? 'rows' : 'cols';
-  const near = wide ? matrix.rows : matrix.cols;
-  const sought = Math.min(near, soughtRank(rank));
+  const [nearSize, farSize] = wide ? [matrix.rows, matrix.cols] : [matrix.cols, matrix.rows];
+  const sought = Math.min(nearSize, soughtRank(rank));
   const fill = randomSigns(seed);
-  const forward = (y: Matrix) => products.product(y, matrix, wide ? 'nn' : 'nt', scale);
-  const backward = (z: Matrix) => products.product(z, matrix, wide ? 'nt' : 'nn', scale);
-  const step = (y: Matrix, previous: Matrix, product: number, ofY: number, ofPrevious: number) =>
-    products.step(along, matrix, y, previous, { scale, product, y: ofY, previous: ofPrevious });
+  const toFar = (near: Matrix) => products.product(near, matrix, wide ? 'nn' : 'nt', scale);
+  const toNear = (far: Matrix) => products.product(far, matrix, wide ? 'nt' : 'nn', scale);
   const total = squaredNorm * scale * scale;
+  const context: FilterContext = {
+    ...{ products, fill },
+    step: (y, previous, product, ofY, ofPrevious) =>
+      products.step(wide ? 'rows' : 'cols', matrix, y, previous, {
+        ...{ scale, product, y: ofY, previous: ofPrevious },
+      }),
+  };
 
-  const random: Matrix = { rows: sought, cols: near, data: new Float32Array(sought * near) };
+  const random: Matrix = { rows: sought, cols: farSize, data: new Float32Array(sought * farSize) };
   fill(random.data);
-  let basis = (await orthonormalise(products, await step(random, random, 1, 0, 0), fill)).rows;
+  let basis = (await orthonormalise(products, await toNear(random), fill)).rows;
   for (let round = 0; ; round++) {
-    const far = await forward(basis);
-    const ritz = symmetricEigen((await products.gram(far, 'rows')).data, sought, sought);
-    const turn = { rows: sought, cols: sought, data: ritz.vectors };
-    const vectors = await products.mix(turn, basis);
-    // The last rounds of matrices that never settle are not worth having.
-    const images = round < mostRounds ? await products.mix(turn, await backward(far)) : undefined;
-    if (images) removeLargest(images, vectors, ritz);
-    const gain = images ? gainLeft(vectors, images, ritz, rank, total) : 0;
-    if (!images || gain <= 2 * tolerance) {
-      const kept = cutRows(vectors, rank);
-      const found = await byLength(products, kept, cutRows(await products.mix(turn, far), rank), seed);
-      const singular = found.singular.map((length) => length / scale);
-      return wide ? { left: found.near, singular, right: found.far } : { left: found.far, singular, right: found.near };
+    const far = await toFar(basis);
+    const gram = (await products.gram(far, 'rows')).data;
+    if (round === 0) {
+      // Where values are not too far apart, the first filter needs no vectors of its own, only to know what to damp.
+      const { values } = symmetricEigen(gram, sought, 0);
+      if (values[0]! < standsOut * values[sought - 1]!) {
+        basis = await filter(context, basis, await toNear(far), values, degreeFor(values, rank, firstGain, tolerance));
+        continue;
+      }
     }
-    basis = await filter({ products, step, fill }, vectors, images, ritz, degreeFor(ritz, rank, gain, tolerance));
+    const ritz = symmetricEigen(gram, sought, sought);
+    const lengths = ritz.values.map((value) => Math.sqrt(Math.max(value, ritz.values[0]! * 1e-14)));
+    const near = await products.mix({ rows: sought, cols: sought, data: ritz.vectors }, basis);
+    const across = await products.mix(
+      { rows: sought, cols: sought, data: ritz.vectors.map((x, k) => x / lengths[(k / sought) | 0]!) },
+      far,
+    );
+    const images = await toNear(across);
+    for (let k = 0; k < images.data.length; k++) images.data[k] = images.data[k]! * lengths[(k / nearSize) | 0]!;
+    removeLargest(images, near, ritz.values);
+    const gain = gainLeft(near, images, ritz.values, rank, total);
+    if (gain <= 2 * tolerance || round === mostRounds) {
+      const [left, right] = [cutRows(near, rank), cutRows(across, rank)];
+      if (lengths[0]! > 1e4 * lengths[rank - 1]!) {
+        // What is that small was not found at right angles to what is large.
+        for (let k = 0; k < right.data.length; k++) right.data[k] = right.data[k]! * lengths[(k / farSize) | 0]!;
+        const found = await byLength(products, left, right, seed);
+        return triplesOf(wide, found.near, found.singular, found.far, scale);
+      }
+      return triplesOf(wide, left, lengths.slice(0, rank), right, scale);
+    }
+    basis = await filter(context, near, images, ritz.values, degreeFor(ritz.values, rank, gain, tolerance));
   }
 }
 
+function triplesOf(wide: boolean, near: Matrix, lengths: Float64Array, far: Matrix, scale: number): Triples {
+  const singular = lengths.map((length) => length / scale);
+  return wide ? { left: near, singular, right: far } : { left: far, singular, right: near };
+}
+
+/** What random vectors that went through the matrix once leave to gain, as a share of the squared loss. */
+const firstGain = 0.5;
+
+/** Rounds of a matrix that never settles, which float32 may keep it from. */
 const mostRounds = 12;
 
 /** Values beyond this many times the smallest show in the images of other vectors, by float32's rounding. */
-const standsOut = 1e3;
+const standsOut = 1e4;
 
 /**
  * The images of vectors have no part along other vectors, except by rounding: float32 leaves 1e-7 of the largest value
  * there, which may be more than all that the image of a small one has. Takes it away, where values are that far apart.
  */
-function removeLargest(images: Matrix, vectors: Matrix, { values }: SymmetricEigen): void {
+function removeLargest(images: Matrix, vectors: Matrix, values: Float64Array): void {
   const { rows, cols } = vectors;
   const limit = standsOut * values[rows - 1]!;
   for (let j = 0; j < rows && values[j]! > limit; j++) {
@@ -90,7 +120,7 @@ function removeLargest(images: Matrix, vectors: Matrix, { values }: SymmetricEig
  * What the squared loss may still lose, as a share of it: for each wanted pair the squared residual over the distance of
  * its value from those that are not in the subspace, which lie at the smallest one that is, or below.
  */
-function gainLeft(vectors: Matrix, images: Matrix, { values }: SymmetricEigen, rank: number, total: number): number {
+function gainLeft(vectors: Matrix, images: Matrix, values: Float64Array, rank: number, total: number): number {
   const last = values[values.length - 1]!;
   const largest = values[0]!;
   let kept = 0;
@@ -111,38 +141,40 @@ function gainLeft(vectors: Matrix, images: Matrix, { values }: SymmetricEigen, r
   return gain / Math.max(total - kept, total * 1e-12);
 }
 
-function degreeFor({ values }: SymmetricEigen, rank: number, gain: number, tolerance: number): number {
+/**
+ * The degree that should be enough. What is wanted grows, above what is not, with the degree times the area hyperbolic
+ * cosine; half of that is what is seen, as the smallest Ritz value is less than where what is not wanted ends.
+ */
+function degreeFor(values: Float64Array, rank: number, gain: number, tolerance: number): number {
   const cut = Math.max(values[values.length - 1]!, values[0]! * 1e-12);
   const growth = Math.acosh(Math.max(1.0001, (2 * values[rank - 1]!) / cut - 1));
-  const wanted = Math.log(gain / tolerance) / 2 / growth;
-  return Math.min(10, Math.max(2, Math.ceil(wanted)));
+  return Math.min(12, Math.max(2, Math.ceil(Math.log(gain / tolerance) / growth)));
+}
+
+interface FilterContext {
+  readonly products: Products;
+  /** product · G y + ofY · y + ofPrevious · previous */
+  readonly step: (y: Matrix, previous: Matrix, product: number, ofY: number, ofPrevious: number) => Promise<Matrix>;
+  readonly fill: (into: Float32Array) => void;
 }
 
 /** Growth of what is wanted most over what is not wanted, beyond which float32 forgets too much of the latter. */
 const mostGrowth = 1e5;
 
-/** A Chebyshev polynomial of G applied to Ritz vectors, whose images under G are given. */
+/** A Chebyshev polynomial of G applied to orthonormal vectors, whose images under G are given; orthonormal again. */
 async function filter(
-  {
-    products,
-    step,
-    fill,
-  }: {
-    readonly products: Products;
-    readonly step: (y: Matrix, previous: Matrix, product: number, ofY: number, ofPrevious: number) => Promise<Matrix>;
-    readonly fill: (into: Float32Array) => void;
-  },
+  { products, step, fill }: FilterContext,
   vectors: Matrix,
   images: Matrix,
-  { values }: SymmetricEigen,
+  values: Float64Array,
   degree: number,
 ): Promise<Matrix> {
   const largest = values[0]!;
   const half = Math.max(values[values.length - 1]!, largest * 1e-12) / 2;
+  const each = 2 * (largest / half);
   let previous = vectors;
   let y: Matrix = { ...vectors, data: new Float32Array(vectors.data.length) };
   for (let k = 0; k < y.data.length; k++) y.data[k] = images.data[k]! / half - vectors.data[k]!;
-  const each = 2 * (largest / half);
   let grown = each;
   for (let applied = 1; applied < degree; applied++) {
     if (grown * each > mostGrowth) {

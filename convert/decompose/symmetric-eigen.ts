@@ -61,19 +61,7 @@ function tridiagonalise(a: Float64Array, n: number): Tridiagonal {
     heights[i] = height;
     u[i - 1] = last - g;
 
-    // p = A u, each row of the lower half once: it is a column of the upper one as well.
-    p.fill(0, 0, i);
-    for (let j = 0; j < i; j++) {
-      const row = j * n;
-      const uj = u[j]!;
-      let sum = 0;
-      for (let k = 0; k < j; k++) {
-        const x = a[row + k]!;
-        sum += x * u[k]!;
-        p[k] = p[k]! + x * uj;
-      }
-      p[j] = p[j]! + sum + a[row + j]! * uj;
-    }
+    multiplySymmetric(a, n, i, p);
     let along = 0;
     for (let j = 0; j < i; j++) {
       p[j] = p[j]! / height;
@@ -81,15 +69,68 @@ function tridiagonalise(a: Float64Array, n: number): Tridiagonal {
     }
     const half = along / (2 * height);
     for (let j = 0; j < i; j++) p[j] = p[j]! - half * u[j]!;
-    for (let j = 0; j < i; j++) {
-      const row = j * n;
-      const uj = u[j]!;
-      const pj = p[j]!;
-      for (let k = 0; k <= j; k++) a[row + k] = a[row + k]! - uj * p[k]! - pj * u[k]!;
-    }
+    subtractPair(a, n, i, p);
   }
   for (let i = 0; i < n; i++) diagonal[i] = a[i * n + i]!;
   return { diagonal, beside, reflectors: a, heights };
+}
+
+/** p = A u for the leading `size` rows of A, of which the lower half is there, and u in the row behind them. */
+function multiplySymmetric(a: Float64Array, n: number, size: number, p: Float64Array): void {
+  const u = size * n;
+  p.fill(0, 0, size);
+  // Each row of the lower half is a column of the upper one as well. Two at a time: what is read serves both.
+  let j = 0;
+  for (; j + 1 < size; j += 2) {
+    const row = j * n;
+    const below = j * n + n;
+    const u0 = a[u + j]!;
+    const u1 = a[u + j + 1]!;
+    let s0 = 0;
+    let s1 = 0;
+    for (let k = 0; k < j; k++) {
+      const x = a[row + k]!;
+      const y = a[below + k]!;
+      const z = a[u + k]!;
+      s0 += x * z;
+      s1 += y * z;
+      p[k] = p[k]! + x * u0 + y * u1;
+    }
+    const between = a[below + j]!;
+    p[j] = p[j]! + s0 + a[row + j]! * u0 + between * u1;
+    p[j + 1] = p[j + 1]! + s1 + between * u0 + a[below + j + 1]! * u1;
+  }
+  if (j < size) {
+    let sum = 0;
+    for (let k = 0; k < j; k++) {
+      const x = a[j * n + k]!;
+      sum += x * a[u + k]!;
+      p[k] = p[k]! + x * a[u + j]!;
+    }
+    p[j] = p[j]! + sum + a[j * n + j]! * a[u + j]!;
+  }
+}
+
+/** A − u pᵀ − p uᵀ in the lower half of the leading `size` rows. */
+function subtractPair(a: Float64Array, n: number, size: number, p: Float64Array): void {
+  const u = size * n;
+  let j = 0;
+  for (; j + 1 < size; j += 2) {
+    const row = j * n;
+    const below = j * n + n;
+    const u0 = a[u + j]!;
+    const u1 = a[u + j + 1]!;
+    const p0 = p[j]!;
+    const p1 = p[j + 1]!;
+    // What the first row gets beyond its diagonal is never read.
+    for (let k = 0; k <= j + 1; k++) {
+      const uk = a[u + k]!;
+      const pk = p[k]!;
+      a[row + k] = a[row + k]! - u0 * pk - p0 * uk;
+      a[below + k] = a[below + k]! - u1 * pk - p1 * uk;
+    }
+  }
+  if (j < size) for (let k = 0; k <= j; k++) a[j * n + k] = a[j * n + k]! - a[u + j]! * p[k]! - p[j]! * a[u + k]!;
 }
 
 /** Makes the diagonal the eigenvalues, in no order. Row i of `turned` becomes the vector of value i. */
@@ -101,6 +142,7 @@ function diagonalise({ diagonal: d, beside }: Tridiagonal, n: number, turned: Fl
   let largest = 0;
   for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(d[i]!) + Math.abs(e[i]!));
   const nothing = largest * 2 ** -60;
+  const rotations = { cosines: new Float64Array(n), sines: new Float64Array(n) };
   for (let low = 0; low < n; low++) {
     for (let step = 0; ; step++) {
       let high = low;
@@ -110,20 +152,20 @@ function diagonalise({ diagonal: d, beside }: Tridiagonal, n: number, turned: Fl
       }
       if (high === low) break;
       invariant(step < 60, 'an eigenvalue is not found in 60 steps');
-      qlStep(d, e, low, high, turned, n);
+      const lowest = qlStep(d, e, low, high, rotations);
+      if (turned) rotateRows(turned, n, lowest, high, rotations);
     }
   }
 }
 
-/** One step of QL with an implicit shift on rows low … high. */
-function qlStep(
-  d: Float64Array,
-  e: Float64Array,
-  low: number,
-  high: number,
-  turned: Float64Array | undefined,
-  n: number,
-): void {
+/** Rotations of one step: number i turns rows i and i + 1. */
+interface Rotations {
+  readonly cosines: Float64Array;
+  readonly sines: Float64Array;
+}
+
+/** One step of QL with an implicit shift on rows low … high; returns the lowest rotation, of those up to high − 1. */
+function qlStep(d: Float64Array, e: Float64Array, low: number, high: number, { cosines, sines }: Rotations): number {
   let g = (d[low + 1]! - d[low]!) / (2 * e[low]!);
   let r = Math.hypot(g, 1);
   g = d[high]! - d[low]! + e[low]! / (g + (g >= 0 ? r : -r));
@@ -139,7 +181,7 @@ function qlStep(
       // It falls apart here.
       d[i + 1] = d[i + 1]! - p;
       e[high] = 0;
-      return;
+      return i + 1;
     }
     s = f / r;
     c = g / r;
@@ -148,21 +190,59 @@ function qlStep(
     p = s * t;
     d[i + 1] = g + p;
     g = c * t - b;
-    if (turned) rotateRows(turned, i * n, n, c, s);
+    cosines[i] = c;
+    sines[i] = s;
   }
   d[low] = d[low]! - p;
   e[low] = g;
   e[high] = 0;
+  return low;
 }
 
-/** Turns the row at `at` and the one behind it by one angle. */
-function rotateRows(rows: Float64Array, at: number, n: number, c: number, s: number): void {
-  const end = at + n;
-  for (let k = at; k < end; k++) {
-    const x = rows[k]!;
-    const y = rows[k + n]!;
-    rows[k + n] = s * x + c * y;
-    rows[k] = c * x - s * y;
+/** Turns rows, from rotation high − 1 down to low. */
+function rotateRows(rows: Float64Array, n: number, low: number, high: number, { cosines, sines }: Rotations): void {
+  let i = high - 1;
+  // Four at a time: a row between two rotations is read and written once.
+  for (; i - 3 >= low; i -= 4) {
+    const c0 = cosines[i - 3]!;
+    const c1 = cosines[i - 2]!;
+    const c2 = cosines[i - 1]!;
+    const c3 = cosines[i]!;
+    const s0 = sines[i - 3]!;
+    const s1 = sines[i - 2]!;
+    const s2 = sines[i - 1]!;
+    const s3 = sines[i]!;
+    const r0 = (i - 3) * n;
+    const r1 = (i - 2) * n;
+    const r2 = (i - 1) * n;
+    const r3 = i * n;
+    const r4 = (i + 1) * n;
+    for (let k = 0; k < n; k++) {
+      const x0 = rows[r0 + k]!;
+      const x1 = rows[r1 + k]!;
+      const x2 = rows[r2 + k]!;
+      const x3 = rows[r3 + k]!;
+      const x4 = rows[r4 + k]!;
+      rows[r4 + k] = s3 * x3 + c3 * x4;
+      const y3 = c3 * x3 - s3 * x4;
+      rows[r3 + k] = s2 * x2 + c2 * y3;
+      const y2 = c2 * x2 - s2 * y3;
+      rows[r2 + k] = s1 * x1 + c1 * y2;
+      const y1 = c1 * x1 - s1 * y2;
+      rows[r1 + k] = s0 * x0 + c0 * y1;
+      rows[r0 + k] = c0 * x0 - s0 * y1;
+    }
+  }
+  for (; i >= low; i--) {
+    const c = cosines[i]!;
+    const s = sines[i]!;
+    const end = i * n + n;
+    for (let k = i * n; k < end; k++) {
+      const x = rows[k]!;
+      const y = rows[k + n]!;
+      rows[k + n] = s * x + c * y;
+      rows[k] = c * x - s * y;
+    }
   }
 }
 
@@ -171,11 +251,17 @@ function reflectBack({ reflectors, heights }: Tridiagonal, n: number, x: Float64
   // Four vectors at a time: a reflector is read once for them.
   let v = 0;
   for (; v + 4 <= count; v += 4) {
-    const [x0, x1, x2, x3] = [v * n, (v + 1) * n, (v + 2) * n, (v + 3) * n] as const;
+    const x0 = v * n;
+    const x1 = (v + 1) * n;
+    const x2 = (v + 2) * n;
+    const x3 = (v + 3) * n;
     for (let i = 1; i < n; i++) {
       if (heights[i] === 0) continue;
       const u = i * n;
-      let [s0, s1, s2, s3] = [0, 0, 0, 0];
+      let s0 = 0;
+      let s1 = 0;
+      let s2 = 0;
+      let s3 = 0;
       for (let k = 0; k < i; k++) {
         const z = reflectors[u + k]!;
         s0 += z * x[x0 + k]!;

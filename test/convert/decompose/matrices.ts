@@ -2,10 +2,9 @@ import type { Matrix } from '../../../convert/matrix.ts';
 import { randomStream } from '../../support/random.ts';
 
 /** U diag(singular) Vᵀ with orthonormal factors that lean nowhere, summed in float64 and rounded once. */
-export function withSingularValues(rows: number, cols: number, singular: readonly number[], seed = 'spectrum'): Matrix {
-  const next = randomStream(`${seed} ${rows} ${cols}`);
-  const left = orthonormalVectors(singular.length, rows, next);
-  const right = orthonormalVectors(singular.length, cols, next);
+export function withSingularValues(rows: number, cols: number, singular: readonly number[]): Matrix {
+  const left = orthonormalVectors(singular.length, rows, 'left');
+  const right = orthonormalVectors(singular.length, cols, 'right');
   const sum = new Float64Array(rows * cols);
   for (const [k, value] of singular.entries()) {
     for (let i = 0; i < rows; i++) {
@@ -69,8 +68,14 @@ export function squares(values: Iterable<number>): number {
   return sum;
 }
 
-/** By Gram and Schmidt, twice. */
-function orthonormalVectors(count: number, length: number, next: () => number): readonly Float64Array[] {
+const made = new Map<string, readonly Float64Array[]>();
+
+/** By Gram and Schmidt, twice; the same for the same seed, and made once. */
+function orthonormalVectors(count: number, length: number, seed: string): readonly Float64Array[] {
+  const key = `${seed} ${count} ${length}`;
+  const known = made.get(key);
+  if (known) return known;
+  const next = randomStream(key);
   const found: Float64Array[] = [];
   while (found.length < count) {
     const vector = Float64Array.from({ length }, () => normal(next));
@@ -85,6 +90,7 @@ function orthonormalVectors(count: number, length: number, next: () => number): 
     }
     found.push(vector);
   }
+  made.set(key, found);
   return found;
 }
 
