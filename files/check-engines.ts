@@ -38,6 +38,14 @@ export function checkEngines(manifest: PackageManifest): readonly Contradiction[
     else if (graph?.sha256 !== stamp.graphSha256) {
       report(`"${stamp.file}" was built from another "${stamp.graph}".`, 'plans', i, 'graphSha256');
     }
+    for (const [file, sha256] of Object.entries(stamp.weights)) {
+      const found = Object.hasOwn(files, file) ? files[file] : undefined;
+      const at = ['plans', i, 'weights', file] as const;
+      if (found === undefined)
+        report(`"${stamp.file}" was built from "${file}", which is no file of the package.`, ...at);
+      else if (found.sha256 !== undefined && found.sha256 !== sha256)
+        report(`"${stamp.file}" was built from another "${file}".`, ...at);
+    }
   }
   return problems;
 }

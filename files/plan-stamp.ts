@@ -19,6 +19,9 @@ export const planStampSchema = z
     size: count,
     sha256,
     graphSha256: sha256.describe('Of the graph that it was built from.'),
+    weights: z
+      .record(text, sha256)
+      .describe("SHA-256 of every file that the graph's weights were in, by its path in the package."),
     tensorrt: text.describe('Version that built it; no other loads it, unless it is version compatible.'),
     gpu: text.describe('Name of the GPU that it was tuned on.'),
     computeCapability: text.describe('As in 9.0; no other loads it, unless it is hardware compatible.'),

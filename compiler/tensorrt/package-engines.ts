@@ -20,6 +20,7 @@ import type { EngineReport } from './build/engine-report.ts';
 import { withoutEngines } from './build/without-engines.ts';
 import type { TensorrtChoice } from './choose-tensorrt.ts';
 import { describeEngines } from './describe-engines.ts';
+import { weightFiles } from './weights/graph-weights.ts';
 
 /** What a package for TensorRT has besides graphs and weights. */
 export interface PackageEngines {
@@ -60,17 +61,21 @@ export function planPackageEngines(
     timingCacheSha256: options.tensorrt?.timingCacheSha256,
   });
   const bytesOf = (graph: string) => onnx.find(({ name }) => name === graph)!.bytes;
-  const jobs = buildJobs({ graphs: interfaces, tensorrt: facts }, choice.version, (graph) => {
-    const decoded = decodeModel(bytesOf(graph), graph);
-    invariant(decoded.ok, `${graph} was written and cannot be read`);
-    return attentionNames(decoded.value);
-  });
+  const decoded = (graph: string) => {
+    const model = decodeModel(bytesOf(graph), graph);
+    invariant(model.ok, `${graph} was written and cannot be read`);
+    return model.value;
+  };
+  const jobs = buildJobs({ graphs: interfaces, tensorrt: facts }, choice.version, (graph) =>
+    attentionNames(decoded(graph)),
+  );
   const text = buildScript({
     name: model.name,
     version: choice.version,
     engines: jobs.map((job) => ({
       graph: job.engine.graph,
       graphSha256: createHash('sha256').update(bytesOf(job.engine.graph)).digest('hex'),
+      weights: weightFiles(job.engine.graph, decoded(job.engine.graph).graph),
       plan: job.engine.plan,
       profiles: job.engine.profiles.map(({ name }) => name),
       saveTo: job.saveTo,

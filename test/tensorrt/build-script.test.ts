@@ -1,7 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,6 +18,7 @@ import { buildJobs } from '../../compiler/tensorrt/build/build-jobs.ts';
 import { readPlans } from '../../compiler/tensorrt/plans/read-plans.ts';
 import { buildScript } from '../../targets/tensorrt/build-script.ts';
 import { buildArguments } from '../../targets/tensorrt/trtexec/build-arguments.ts';
+import { installPlaces } from '../../targets/tensorrt/trtexec/find-trtexec.ts';
 import { installStandIn } from '../support/stand-in-trtexec/install.ts';
 import { type FailureName, type StandInSettings, standInEnv } from '../support/stand-in-trtexec/settings.ts';
 import { callsIn, compiled, contents, copyOf, opened, runningOf, tinyModelFolder, writeProgram } from './packages.ts';
@@ -45,6 +55,16 @@ function run(folder: string, settings: StandInSettings = {}, args: readonly stri
   });
 }
 
+const hashOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
+
+/** Other numbers of the same sizes, as a model has them that was trained on. */
+function retrain(folder: string): void {
+  const file = join(folder, 'model.safetensors');
+  const bytes = readFileSync(file);
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(file, bytes);
+}
+
 const left = (folder: string) => Object.keys(contents(folder)).filter((name) => /partial|lock/.test(name));
 
 describe('build.sh', () => {
@@ -68,6 +88,7 @@ describe('build.sh', () => {
         size: bytes.length,
         sha256: createHash('sha256').update(bytes).digest('hex'),
         graphSha256: manifest.files[stamp.graph]!.sha256,
+        weights: { 'model.safetensors': hashOf(join(folder, 'model.safetensors')) },
         tensorrt: '10.16.0',
         // Without what would end a word in JSON.
         gpu: 'NVIDIA X  1',
@@ -103,17 +124,72 @@ describe('build.sh', () => {
     const { stdout } = await run(folder, { gpu: 'NVIDIA H200', computeCapability: '9.0' }, [], path);
     expect(stdout).toContain('step.all.plan is built');
     const plans = await readPlans(folder, (await opened(folder)).manifest);
+    const { plans: [byRtc] = [] } = (await opened(folder)).manifest;
+    const [byScript] = plans.ok ? plans.value : [];
+    const {
+      gpu: _,
+      computeCapability: __,
+      driver: ___,
+      sha256: ____,
+      size: _____,
+      timingCacheSha256: ______,
+      ...same
+    } = byScript!;
+    expect(byRtc).toMatchObject(same);
     // The stamp beside the engine is the one that counts now.
     expect(plans).toMatchObject({ ok: true, value: [{ gpu: 'NVIDIA H200', driver: '570.86.10' }, {}] });
+  });
+
+  test('weights that changed are weights to build from: in a folder with engines of the older ones', async () => {
+    const folder = fresh('stale');
+    await run(folder);
+    const old = readFileSync(join(folder, 'step.all.plan.json'), 'utf8');
+    // Another package, over what is there; its graphs are the same to the byte.
+    const retrained = fresh('retrained');
+    retrain(retrained);
+    copyOf(retrained, folder);
+    expect((await run(folder)).stdout).toMatch(/step\.all\.plan is built\n[\s\S]*propagate\.all\.plan is built/);
+    const plans = await readPlans(folder, (await opened(folder)).manifest);
+    const weights = { 'model.safetensors': hashOf(join(retrained, 'model.safetensors')) };
+    expect(plans).toMatchObject({ ok: true, value: [{ weights }, { weights }] });
+    expect(old).not.toContain(weights['model.safetensors']);
+    expect((await run(folder)).stdout).toBe('step.all.plan is there already\npropagate.all.plan is there already');
+    rmSync(join(folder, 'model.safetensors'));
+    expect(await run(folder)).toMatchObject({ exitCode: 1, stderr: 'build.sh: model.safetensors is missing' });
+  });
+
+  test('one at a time: another one is told who is at work, and leaves everything alone', async () => {
+    const folder = fresh('two');
+    const pids = join(scratch, 'two.pids');
+    const first = run(folder, { buildMs: 60_000, pids });
+    while (!existsSync(pids) || readFileSync(pids, 'utf8').trimEnd().split('\n').length < 2)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const before = readdirSync(folder);
+    const second = await run(folder, {}, ['--force']);
+    expect(second).toMatchObject({ exitCode: 1, stdout: '' });
+    expect(second.stderr).toBe(
+      `build.sh: another build.sh is at work in this folder: process ${first.pid} on ${hostname()}\n` +
+        `build.sh: wait for it; if it is gone, remove what it left: rm -r '${folder}/build.sh.lock'`,
+    );
+    // The first one goes on writing.
+    expect(readdirSync(folder)).toEqual(expect.arrayContaining(before));
+    first.kill('SIGTERM');
+    expect((await first).exitCode).toBe(130);
+    expect(left(folder)).toEqual([]);
+    // What a killed one left, and what to do about it.
+    mkdirSync(join(folder, 'build.sh.lock'));
+    expect((await run(folder)).stderr).toContain('a process that does not say which');
+    rmSync(join(folder, 'build.sh.lock'), { recursive: true });
+    expect((await run(folder)).exitCode).toBe(0);
   });
 
   test.each<[FailureName, RegExp]>([
     ['build:parse-error', /\[E\] .*[Pp]ars/],
     ['build:crash', /exit code 139/],
-    ['build:partial-plan', /step\.all\.plan was not built/],
-    ['build:truncated-plan', /step\.all\.plan was not built/],
-    ['build:empty-plan', /step\.all\.plan was not built/],
-    ['build:no-plan', /step\.all\.plan was not built/],
+    ['build:partial-plan', /step\.all\.plan was not built: trtexec left no whole engine/],
+    ['build:truncated-plan', /step\.all\.plan was not built: trtexec left no whole engine/],
+    ['build:empty-plan', /step\.all\.plan was not built: trtexec left no whole engine/],
+    ['build:no-plan', /step\.all\.plan was not built: trtexec left no whole engine/],
     ['build:disk-full', /FileStreamWriter/],
     ['build:no-gpu', /step\.all\.log has all that it said/],
   ])('%s is exit code 4; what is half built goes', async (fail, says) => {
@@ -139,11 +215,17 @@ describe('build.sh', () => {
     expect(existsSync(join(template, 'step.all.plan'))).toBe(false);
   });
 
-  test('finds trtexec on PATH, and by a relative path', async () => {
+  test('finds trtexec where rtc does: on PATH, where TENSORRT_HOME and TENSORRT_ROOT say; relative paths too', async () => {
     const folder = fresh('on-path');
-    const path = { TRTEXEC: '', PATH: `${join(scratch, 'bin')}:/usr/bin:/bin` };
-    expect((await run(folder, {}, [], path)).exitCode).toBe(0);
-    expect((await run(folder, {}, ['--force'], { TRTEXEC: 'bin/trtexec' })).exitCode).toBe(0);
+    for (const env of [
+      { TRTEXEC: '', PATH: `${join(scratch, 'bin')}:/usr/bin:/bin` },
+      { TRTEXEC: '', TENSORRT_HOME: scratch },
+      { TRTEXEC: '', TENSORRT_HOME: '/nowhere', TENSORRT_ROOT: '.' },
+      { TRTEXEC: 'bin/trtexec' },
+    ])
+      expect(await run(folder, {}, ['--force'], env)).toMatchObject({ exitCode: 0, stderr: '' });
+    const script = readFileSync(join(folder, 'build.sh'), 'utf8');
+    for (const place of installPlaces) expect(script).toContain(` ${place}`);
   });
 
   test('--help says what it does, and needs nothing', async () => {

@@ -70,6 +70,7 @@ describe('engines that are built', () => {
         size: bytes.length,
         sha256: hashOf(bytes),
         graphSha256: hashOf(readFileSync(join(folder, stamp.graph))),
+        weights: { 'model.safetensors': hashOf(readFileSync(join(folder, 'model.safetensors'))) },
         tensorrt: '11.1.0',
         gpu: 'NVIDIA H100 80GB HBM3',
         computeCapability: '9.0',
@@ -196,6 +197,18 @@ describe('what fails leaves the package as it was', () => {
     expect(codes(built.diagnostics)).toEqual(['trtexec-crashed']);
     expect(readFileSync(join(folder, 'timing.cache'), 'utf8')).toContain('stand-in timing cache');
     rmSync(join(folder, 'timing.cache'));
+    expectUntouched(folder);
+  });
+
+  test('weights that change during the build: nobody knows what the engine is made of', async () => {
+    const folder = fresh('changing');
+    const file = join(folder, 'model.safetensors');
+    const before = readFileSync(file);
+    const program = writeProgram(join(scratch, 'changes'), `printf x >>'${file}'\nexec '${standIn}' "$@"`);
+    const built = await build(folder, {}, { trtexec: program });
+    expect(codes(built.diagnostics)).toEqual(['altered-file']);
+    expect(built.diagnostics[0]!.message).toContain('changed during the build');
+    writeFileSync(file, before);
     expectUntouched(folder);
   });
 

@@ -51,7 +51,7 @@ describe('without trtexec', () => {
     const explained = stderr.slice(stderr.indexOf('error ')).trimEnd().split('\n');
     expect(explained).toEqual([
       `error trtexec-missing  ${out}`,
-      '  There is no trtexec on PATH, nor in /usr/src/tensorrt/bin, /opt/tensorrt/bin, /usr/local/tensorrt/bin.',
+      '  There is no trtexec on PATH, nor in /usr/src/tensorrt/bin, /opt/tensorrt/bin, /usr/local/tensorrt/bin, /opt/TensorRT/bin.',
       '  Written, whole but for engines: step.onnx, propagate.onnx, build.sh, rtc.json, and the weights.',
       '  Where there is a GPU and TensorRT 10.16 or later, ./build.sh in a copy of this folder builds step.all.plan and propagate.all.plan.',
       '  hint: trtexec comes with the tar, deb and container of TensorRT; --trtexec names it, --no-build does without.',

@@ -63,7 +63,7 @@ test('engines with prelude, coda and LoRA give what their model gives, and the d
   const document = JSON.parse(stdout) as VerifyDocument;
   expect([exitCode, document.ok], stdout).toEqual([0, true]);
   expect(document.outputs.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(['logits', 'exit_loop', 'present.0.key', 'present.2.value', 'propagated.1.key']),
+    expect.arrayContaining(['logits', 'exit_loop', 'confidence', 'next_token', 'present.0.key', 'present.2.value', 'propagated.1.key']),
   );
   const runs = callsIn(calls).filter((args) => args.some((arg) => arg.startsWith('--loadEngine=')));
   const said = /was called (\d+) times: decode of step\.all\.plan (\d+), small of step\.all\.plan (\d+), prefill/;
@@ -77,6 +77,13 @@ test('engines with prelude, coda and LoRA give what their model gives, and the d
     expect(args.find((arg) => arg.startsWith('--shapes='))).not.toMatch(/[:x]0(?!\d)/);
   }
   expect(leftOver()).toEqual([]);
+});
+
+test.each(['next_token', 'confidence'])('a %s that is not that of the logits is found', async (output) => {
+  const wrong = await verify('step', { perturb: { output, factor: 7 } }, '--json');
+  expect(wrong.exitCode).not.toBe(0);
+  const differing = (JSON.parse(wrong.stdout) as VerifyDocument).outputs.filter(({ ok }) => !ok);
+  expect(differing.map(({ name }) => name)).toContain(output);
 });
 
 describe('engines of the form unrolled, in f16', () => {
@@ -170,6 +177,17 @@ describe('engines that are not what the package says', () => {
     );
     expect(exitCode).toBe(1);
     expect(stderr).toContain('was built from another "model.onnx"');
+  });
+
+  test('of older weights: exit code 1, with the file', async () => {
+    const { exitCode, stderr } = await refused((out) => {
+      const bytes = readFileSync(join(out, 'model.safetensors'));
+      bytes[bytes.length - 1]! ^= 1;
+      writeFileSync(join(out, 'model.safetensors'), bytes);
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('model.all.plan" was built from another "model.safetensors" than the package has');
+    expect(stderr).toContain('Run build.sh in the package: it builds what does not fit again.');
   });
 
   test('with other profiles: exit code 1', async () => {

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -109,12 +109,23 @@ describe('an engine fits', () => {
     }
   });
 
-  test('only as the file that was built, from the graph that the package has', async () => {
+  test('only as the file that was built, from the graph and the weights that the package has', async () => {
     const [stamp] = manifest.plans!;
     expect(await planFileProblems(template, manifest, stamp!)).toEqual([]);
     const other = { ...stamp!, graphSha256: '0'.repeat(64) };
     expect(codes(await planFileProblems(template, manifest, other))).toEqual(['plan-graph']);
+    const without = { ...stamp!, weights: {} };
+    expect(codes(await planFileProblems(template, manifest, without))).toEqual(['plan-weights']);
     const folder = fresh('one-bit');
+    // As many bytes as there were, and others.
+    const weights = join(folder, 'model.safetensors');
+    const size = readFileSync(weights).length;
+    writeFileSync(weights, 'x'.repeat(size));
+    const [changed, ...more] = await planFileProblems(folder, manifest, stamp!);
+    expect(changed).toMatchObject({ severity: 'error', code: 'plan-weights' });
+    expect(changed!.message).toContain('built from another "model.safetensors" than the package has');
+    expect(more).toEqual([]);
+    copyFileSync(join(template, 'model.safetensors'), weights);
     // As long as it was.
     writeFileSync(join(folder, 'step.all.plan'), 'x'.repeat(stamp!.size));
     expect(codes(await planFileProblems(folder, manifest, stamp!))).toEqual(['altered-file']);
@@ -171,6 +182,19 @@ describe('rtc.json is held against itself', () => {
       'an engine of an earlier graph',
       ({ plans }) => void Object.assign(plans![0]!, { graphSha256: '0'.repeat(64) }),
       /^plans\.0\.graphSha256: .* another "step\.onnx"/,
+    ],
+    [
+      'an engine of weights unheard of',
+      ({ plans }) => void Object.assign(plans![0]!, { weights: { 'other.safetensors': '0'.repeat(64) } }),
+      /^plans\.0\.weights\.other\.safetensors: .* from "other\.safetensors", which is no file of the package/,
+    ],
+    [
+      'an engine of earlier weights',
+      ({ plans, files }) => {
+        files['weights.bin'] = { ...files['step.onnx']!, sha256: '1'.repeat(64) };
+        plans![0]!.weights = { 'weights.bin': '0'.repeat(64) };
+      },
+      /^plans\.0\.weights\.weights\.bin: .* built from another "weights\.bin"/,
     ],
   ])('%s', (_, edit, expected) => {
     const said = edited(edit);

@@ -17,6 +17,8 @@ import { flush } from '../../package/write-generated.ts';
 import { type Machine, planParts } from '../plan-cache/collect-parts.ts';
 import type { PlanCache } from '../plan-cache/plan-cache.ts';
 import { keepTimingCache, offerTimingCache } from '../plan-cache/timing-caches.ts';
+import type { ContentHashes } from '../weights/content-hashes.ts';
+import { type GraphWeights, graphWeights } from '../weights/graph-weights.ts';
 import { settledJob, timingCacheName } from './build-jobs.ts';
 
 export interface BuildEngineOptions {
@@ -28,6 +30,8 @@ export interface BuildEngineOptions {
   /** What nvidia-smi says; undefined where it cannot be asked. */
   readonly gpu: Gpu | undefined;
   readonly env: NodeJS.ProcessEnv;
+  /** What files came to that were read for an engine of the package before. */
+  readonly hashes: ContentHashes;
   /** Engines of earlier builds, and for which GPU they would be looked up. */
   readonly cache: { readonly plans: PlanCache; readonly machine: Machine } | undefined;
   readonly timeoutMs: number | undefined;
@@ -40,15 +44,19 @@ export interface BuildEngineOptions {
  * measured is in the package's timing cache. The log is kept as `<plan stem>.log`. Rejects with the signal's reason.
  */
 export async function buildEngine(options: BuildEngineOptions): Promise<Result<PlanStamp>> {
-  const { job, folder, trtexec, cache, manifest, signal, onProgress } = options;
+  const { job, folder, trtexec, hashes, cache, manifest, signal, onProgress } = options;
   const { engine } = job;
   const path = join(folder, job.saveTo);
   await rm(path, { force: true });
-  if (cache === undefined) return build(options);
+  if (cache === undefined) {
+    onProgress?.({ step: `hash the weights of ${engine.graph}` });
+    const weights = await graphWeights(engine.graph, { folder, hashes, signal });
+    return weights.ok ? build(options, weights.value) : weights;
+  }
   onProgress?.({ step: `look for ${engine.plan} in the cache` });
   const parts = await planParts({
     folder,
-    hashes: cache.plans.hashes,
+    hashes,
     signal,
     graph: engine.graph,
     arguments: buildArguments(settledJob(job)),
@@ -59,14 +67,14 @@ export async function buildEngine(options: BuildEngineOptions): Promise<Result<P
   if (!parts.ok) return parts;
   const taken = await cache.plans.take(parts.value, path, signal);
   if (taken.stamp) return success(named(taken.stamp, job), taken.diagnostics);
-  const built = await build(options);
+  const built = await build(options, parts.value.weights);
   if (!built.ok) return failure(...taken.diagnostics, ...built.diagnostics);
   const warnings = await cache.plans.store(parts.value, { plan: path, stamp: built.value }, signal);
   return success(built.value, [...taken.diagnostics, ...built.diagnostics, ...warnings]);
 }
 
-async function build(options: BuildEngineOptions): Promise<Result<PlanStamp>> {
-  const { job, folder, manifest, trtexec, env, cache, timeoutMs, signal, onProgress } = options;
+async function build(options: BuildEngineOptions, weights: GraphWeights): Promise<Result<PlanStamp>> {
+  const { job, folder, manifest, trtexec, env, hashes, cache, timeoutMs, signal, onProgress } = options;
   const { engine, settings } = job;
   const own = join(folder, timingCacheName);
   const work = join(folder, job.timingCache);
@@ -93,6 +101,7 @@ async function build(options: BuildEngineOptions): Promise<Result<PlanStamp>> {
   signal?.throwIfAborted();
   const plan = await checkPlan(join(folder, job.saveTo), join(folder, engine.plan), run.value);
   if (!plan.ok) return failure(...run.diagnostics, ...plan.diagnostics);
+  if (!(await hashes.unchanged(signal))) return failure(...run.diagnostics, changed(engine.plan));
   const diagnostics = [...run.diagnostics, ...run.value.warnings.map((message) => said(engine.plan, message))];
   const measured = await stat(work).catch(() => undefined);
   if (settings.errorOnTimingCacheMiss && begun && measured && measured.size > begun.size) {
@@ -104,7 +113,7 @@ async function build(options: BuildEngineOptions): Promise<Result<PlanStamp>> {
     if (kept) diagnostics.push(...(await keepTimingCache(kept.dir, kept.timedOn, own, begun?.sha256, signal)));
   }
   await rm(work, { force: true });
-  return success(stampOf(options, run.value, plan.value, begun?.sha256), diagnostics);
+  return success(stampOf(options, weights, run.value, plan.value, begun?.sha256), diagnostics);
 }
 
 /** Name of the log of an engine. */
@@ -165,6 +174,7 @@ async function checkPlan(
 
 function stampOf(
   { job, manifest, trtexec, gpu }: BuildEngineOptions,
+  weights: GraphWeights,
   run: TrtexecRun,
   plan: { readonly size: number; readonly sha256: string },
   timingCacheSha256: string | undefined,
@@ -176,6 +186,7 @@ function stampOf(
     profiles: engine.profiles.map(({ name }) => name),
     ...plan,
     graphSha256: manifest.files[engine.graph]!.sha256!,
+    weights: { ...weights },
     tensorrt: formatVersion(run.version ?? trtexec.version),
     // Of several GPUs the log names the one that was used.
     gpu: run.gpu ?? gpu?.gpu ?? 'unknown',
@@ -196,6 +207,17 @@ function named(stamp: PlanStamp, { engine }: BuildJob): PlanStamp {
 /** What trtexec warns of in a build that went well. */
 function said(plan: string, message: string): Diagnostic {
   return { severity: 'warning', code: 'trtexec-warning', location: { file: plan }, message };
+}
+
+/** What says nothing of what the engine was built from. */
+function changed(plan: string): Diagnostic {
+  return {
+    severity: 'error',
+    code: 'altered-file',
+    location: { file: plan },
+    message: `A file that "${plan}" is built from changed during the build.`,
+    hint: 'Build again when nothing else writes into the package.',
+  };
 }
 
 function missed(plan: string): Diagnostic {

@@ -15,6 +15,7 @@ import { flush } from '../../package/write-generated.ts';
 import type { Machine } from '../plan-cache/collect-parts.ts';
 import { planCache, unknownGpu } from '../plan-cache/plan-cache.ts';
 import type { TensorrtOptions } from '../tensorrt-options.ts';
+import { contentHashes } from '../weights/content-hashes.ts';
 import { buildEngine } from './build-engine.ts';
 import { buildJobs } from './build-jobs.ts';
 
@@ -49,11 +50,12 @@ export async function buildPlans(options: BuildPlansOptions): Promise<Result<rea
     const machine = machineOf(gpu);
     const cache = cacheDir === undefined || !machine ? undefined : { plans: planCache(cacheDir), machine };
     if (cacheDir !== undefined && !machine) diagnostics.push(unknownGpu(cacheDir));
+    const hashes = cache?.plans.hashes ?? contentHashes();
     const stamps: PlanStamp[] = [];
     for (const job of jobs) {
       signal?.throwIfAborted();
       const timeoutMs = buildTimeout === undefined ? undefined : buildTimeout * 1000;
-      const built = await buildEngine({ ...options, job, gpu, cache, timeoutMs });
+      const built = await buildEngine({ ...options, job, gpu, hashes, cache, timeoutMs });
       diagnostics.push(...built.diagnostics);
       if (!built.ok) return failure(...diagnostics);
       stamps.push(built.value);

@@ -1,11 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { posix, resolve } from 'node:path';
-import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
-import { fileDiagnostic } from '../../../files/file-diagnostic.ts';
-import { resolveInside } from '../../../files/resolve-inside.ts';
-import type { OnnxGraph, OnnxTensor } from '../../../targets/onnx/onnx-model.ts';
-import { decodeModel } from '../../../targets/onnx/proto.ts';
-import type { ContentHashes } from './content-hashes.ts';
+import { type Result, success } from '../../../files/diagnostics.ts';
+import { graphWeights, type HashOptions, hashInside } from '../weights/graph-weights.ts';
 import { type PlanParts, partsFormat } from './plan-parts.ts';
 
 /** What nvidia-smi says of the machine that builds. */
@@ -18,14 +14,7 @@ export interface Machine {
 /** The parts that the package decides, wherever its engines are built. */
 export type PackageParts = Pick<PlanParts, 'graph' | 'weights'>;
 
-export interface CollectOptions {
-  /** The package, as the user names it. */
-  readonly folder: string;
-  readonly hashes: ContentHashes;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface PlanPartsOptions extends CollectOptions {
+export interface PlanPartsOptions extends HashOptions {
   /** The graph's file in the package. */
   readonly graph: string;
   /** As `buildArguments` gives them when the engine is saved under its final name. */
@@ -59,45 +48,17 @@ export async function planParts(options: PlanPartsOptions): Promise<Result<PlanP
 }
 
 /** Hashes of a graph and of every file that its weights are in. */
-export async function packageParts(
-  graph: string,
-  { folder, hashes, signal }: CollectOptions,
-): Promise<Result<PackageParts>> {
-  const within = { absolutePath: resolve(folder), shown: folder, linksMayLeave: false };
-  const problems: Diagnostic[] = [];
-  const hashed: Record<string, string> = {};
-  const hashInside = async (path: string): Promise<string | undefined> => {
-    const found = await resolveInside(within, '.', path, { file: posix.join(folder, graph) });
-    if (!found.ok) {
-      problems.push(...found.diagnostics);
-      return undefined;
-    }
-    try {
-      return await hashes.hash(found.value.absolutePath, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      problems.push(fileDiagnostic(error, { file: found.value.shown }, 'read'));
-      return undefined;
-    }
-  };
-  const sha256 = await hashInside(graph);
-  if (sha256 === undefined) return failure(...problems);
-  const decoded = decodeModel(await readFile(resolve(folder, graph)), posix.join(folder, graph));
-  if (!decoded.ok) return decoded;
-  const files = new Set(
-    [...externalTensors(decoded.value.graph)].map((file) => posix.join(posix.dirname(graph), file)),
-  );
-  for (const path of [...files].sort()) {
-    const of = await hashInside(path);
-    if (of !== undefined) hashed[path] = of;
-  }
-  return problems.length > 0 ? failure(...problems) : success({ graph: sha256, weights: hashed });
+export async function packageParts(graph: string, options: HashOptions): Promise<Result<PackageParts>> {
+  const hashed = await hashInside(graph, posix.join(options.folder, graph), options);
+  if (!hashed.ok) return hashed;
+  const weights = await graphWeights(graph, options);
+  return weights.ok ? success({ graph: hashed.value, weights: { ...weights.value } }) : weights;
 }
 
 /** Files that trtexec reads because an argument says so: the same words with other bytes in the file are another build. */
 export async function argumentFiles(
   given: readonly string[],
-  { folder, hashes, signal }: CollectOptions,
+  { folder, hashes, signal }: HashOptions,
 ): Promise<Readonly<Record<string, string>>> {
   const named: Record<string, string> = {};
   for (const argument of given) {
@@ -118,17 +79,6 @@ export async function argumentFiles(
     }
   }
   return named;
-}
-
-function* externalTensors(graph: OnnxGraph): Generator<string> {
-  const locationOf = ({ data }: OnnxTensor) => (data.kind === 'external' ? [data.location] : []);
-  yield* graph.initializers.flatMap(locationOf);
-  for (const node of graph.nodes) {
-    for (const attribute of Object.values(node.attributes)) {
-      if (attribute.kind === 'tensor') yield* locationOf(attribute.value);
-      if (attribute.kind === 'graph') yield* externalTensors(attribute.value);
-    }
-  }
 }
 
 async function isFile(path: string): Promise<boolean> {

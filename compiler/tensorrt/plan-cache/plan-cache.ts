@@ -8,8 +8,8 @@ import { hashFile } from '../../../files/package.ts';
 import type { PlanStamp } from '../../../files/plan-stamp.ts';
 import { linkOrCopy } from '../../package/link-or-copy.ts';
 import { flush } from '../../package/write-generated.ts';
+import { type ContentHashes, contentHashes } from '../weights/content-hashes.ts';
 import { cacheLayout, partsName, planName, stagedPrefix, stampName } from './cache-layout.ts';
-import { type ContentHashes, contentHashes } from './content-hashes.ts';
 import { type PlanParts, planKey } from './plan-parts.ts';
 import { damagedEntry, readEntry, stampProblem, whileItStays } from './read-entry.ts';
 

@@ -80,6 +80,7 @@ async function readOnce(folder: string, key: string): Promise<Result<CacheEntry>
 /** In what a stamp does not fit the parts that its engine was built from; undefined: in nothing. */
 export function stampProblem(stamp: PlanStamp, parts: PlanParts): string | undefined {
   if (stamp.graphSha256 !== parts.graph) return 'that it is built from another graph';
+  if (canonicalJson(stamp.weights) !== canonicalJson(parts.weights)) return 'that it is built from other weights';
   if (stamp.tensorrt !== parts.tensorrt) return `TensorRT ${stamp.tensorrt}, and not ${parts.tensorrt}`;
   if (stamp.gpu !== parts.gpu) return `that it is for ${stamp.gpu}, and not ${parts.gpu}`;
   if (stamp.computeCapability !== parts.computeCapability) {

@@ -5,6 +5,8 @@ import type { PackageManifest } from '../../../files/manifest.ts';
 import { hashFile } from '../../../files/package.ts';
 import type { PlanStamp } from '../../../files/plan-stamp.ts';
 import { parseVersion } from '../../../targets/tensorrt/versions.ts';
+import { type ContentHashes, contentHashes } from '../weights/content-hashes.ts';
+import { graphWeights } from '../weights/graph-weights.ts';
 
 /** What an engine would run on; what is not known is not compared. */
 export interface PlanMachine {
@@ -50,28 +52,38 @@ export function planProblems(
   return problems;
 }
 
-/** Whether the engine is the file that was built, from the graph that the package has. Reads the whole file. */
+/**
+ * Whether the engine is the file that was built, from the graph and the weights that the package has: errors, each of one
+ * file. Reads all of them.
+ * @param hashes what files came to that were read for another engine of the package
+ */
 export async function planFileProblems(
   folder: string,
   manifest: PackageManifest,
   stamp: PlanStamp,
   signal?: AbortSignal,
+  hashes: ContentHashes = contentHashes(),
 ): Promise<readonly Diagnostic[]> {
   const shown = join(folder, stamp.file);
   const location = { file: shown };
-  const hint = buildHere;
-  if (manifest.files[stamp.graph]?.sha256 !== stamp.graphSha256) {
-    const message = `"${shown}" was built from another "${stamp.graph}" than the package has.`;
-    return [{ severity: 'error', code: 'plan-graph', location, message, hint }];
-  }
+  const builtFromAnother = (code: string, file: string): Diagnostic => {
+    const message = `"${shown}" was built from another "${file}" than the package has.`;
+    return { severity: 'error', code, location, message, hint: buildAgain };
+  };
+  if (manifest.files[stamp.graph]?.sha256 !== stamp.graphSha256) return [builtFromAnother('plan-graph', stamp.graph)];
+  const weights = await graphWeights(stamp.graph, { folder, hashes, signal });
+  if (!weights.ok) return weights.diagnostics;
+  const problems = Object.entries(weights.value)
+    .filter(([file, sha256]) => !Object.hasOwn(stamp.weights, file) || stamp.weights[file] !== sha256)
+    .map(([file]) => builtFromAnother('plan-weights', file));
   try {
-    if ((await hashFile(shown, undefined, signal)) === stamp.sha256) return [];
+    if ((await hashFile(shown, undefined, signal)) === stamp.sha256) return problems;
   } catch (error) {
     signal?.throwIfAborted();
-    return [fileDiagnostic(error, location, 'read')];
+    return [...problems, fileDiagnostic(error, location, 'read')];
   }
   const message = `"${shown}" is not the engine that was built: its SHA-256 differs.`;
-  return [{ severity: 'error', code: 'altered-file', location, message, hint }];
+  return [...problems, { severity: 'error', code: 'altered-file', location, message, hint: buildAgain }];
 }
 
 /** Without version compatibility TensorRT compares all of the version. */
@@ -91,3 +103,4 @@ function capabilityFits({ computeCapability, hardwareCompatibility }: PlanStamp,
 }
 
 const buildHere = 'Engines fit one version and one kind of GPU: run build.sh in the package on this machine.';
+const buildAgain = 'Run build.sh in the package: it builds what does not fit again.';

@@ -11,6 +11,7 @@ import { runTrtexec } from '../../../targets/tensorrt/trtexec/run-trtexec.ts';
 import { formatVersion } from '../../../targets/tensorrt/versions.ts';
 import { planFileProblems, planProblems } from '../plans/plan-problems.ts';
 import { readPlans } from '../plans/read-plans.ts';
+import { contentHashes } from '../weights/content-hashes.ts';
 import type { EngineRun, RunEngine } from './engine-call.ts';
 
 /** What running the engines of a package takes. */
@@ -39,7 +40,7 @@ export interface EngineSession {
 
 /**
  * Finds trtexec and the engines of a package, and holds one against the other before anything runs: engines that are
- * missing, altered, of another graph, version or GPU are refused, each by name.
+ * missing, altered, of another graph, weights, version or GPU are refused, each by name.
  * @param folder of the package, as the user names it
  */
 export async function openEngines(
@@ -68,11 +69,13 @@ export async function openEngines(
   const version = formatVersion(trtexec.version);
   const machine = { tensorrt: version, gpu: gpu?.gpu, computeCapability: gpu?.computeCapability };
   const problems: Diagnostic[] = [...read.diagnostics, ...found.diagnostics];
+  // Engines share weights, which are large.
+  const hashes = contentHashes();
   for (const stamp of stamps) {
     const shown = join(folder, stamp.file);
     problems.push(
       ...planProblems(stamp, machine, shown),
-      ...(await planFileProblems(folder, manifest, stamp, signal)),
+      ...(await planFileProblems(folder, manifest, stamp, signal, hashes)),
       ...profileProblems(facts, stamp, shown),
       ...(stamp.arguments.includes('--stripWeights') ? [stripped(shown)] : []),
     );

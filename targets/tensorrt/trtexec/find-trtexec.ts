@@ -31,10 +31,16 @@ export interface FindOptions {
 
 const programName = process.platform === 'win32' ? 'trtexec.exe' : 'trtexec';
 
-const installPlaces = ['/usr/src/tensorrt/bin', '/opt/tensorrt/bin', '/usr/local/tensorrt/bin'] as const;
+/** Folders where NVIDIA's packages and containers, and those who unpack its archive, put trtexec. */
+export const installPlaces = [
+  '/usr/src/tensorrt/bin',
+  '/opt/tensorrt/bin',
+  '/usr/local/tensorrt/bin',
+  '/opt/TensorRT/bin',
+] as const;
 
 /** Variables that name the folder TensorRT is installed in, whose `bin` holds trtexec. */
-const homeVariables = ['TENSORRT_HOME', 'TENSORRT_ROOT'] as const;
+export const homeVariables = ['TENSORRT_HOME', 'TENSORRT_ROOT'] as const;
 
 /**
  * Finds trtexec and asks its version: at `path`, else where `TRTEXEC` says, else on PATH, else in the usual places.

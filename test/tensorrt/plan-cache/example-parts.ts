@@ -39,6 +39,7 @@ export async function exampleEngine(
       size: bytes.length,
       sha256: hashOf(bytes),
       graphSha256: parts.graph,
+      weights: parts.weights,
       tensorrt: parts.tensorrt,
       gpu: parts.gpu,
       computeCapability: parts.computeCapability,

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { contentHashes } from '../../../compiler/tensorrt/plan-cache/content-hashes.ts';
-import { hashOf } from './example-parts.ts';
+import { contentHashes } from '../../../compiler/tensorrt/weights/content-hashes.ts';
+import { hashOf } from '../plan-cache/example-parts.ts';
 
 let scratch: string;
 beforeAll(async () => {
