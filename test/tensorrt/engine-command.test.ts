@@ -63,7 +63,15 @@ test('engines with prelude, coda and LoRA give what their model gives, and the d
   const document = JSON.parse(stdout) as VerifyDocument;
   expect([exitCode, document.ok], stdout).toEqual([0, true]);
   expect(document.outputs.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(['logits', 'exit_loop', 'confidence', 'next_token', 'present.0.key', 'present.2.value', 'propagated.1.key']),
+    expect.arrayContaining([
+      'logits',
+      'exit_loop',
+      'confidence',
+      'next_token',
+      'present.0.key',
+      'present.2.value',
+      'propagated.1.key',
+    ]),
   );
   const runs = callsIn(calls).filter((args) => args.some((arg) => arg.startsWith('--loadEngine=')));
   const said = /was called (\d+) times: decode of step\.all\.plan (\d+), small of step\.all\.plan (\d+), prefill/;
