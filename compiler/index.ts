@@ -53,6 +53,8 @@ export type {
   LoraRanks,
 } from './convert/convert-options.ts';
 export type { ConvertedMatrix, ConvertResult } from './convert/convert-result.ts';
+export { type EvaluateOptions, evaluateText } from './convert/evaluate/evaluate-text.ts';
+export type { TextScore } from './convert/evaluate/score-windows.ts';
 export { inspect } from './inspect/inspect.ts';
 export type { Inspection } from './inspect/inspection.ts';
 export { readModel } from './read/read-model.ts';

@@ -1,5 +1,5 @@
 import { html, type Markup } from '../../../../measure/page/markup.ts';
-import { percent } from '../../../../measure/page/quantities.ts';
+import { percent, plural } from '../../../../measure/page/quantities.ts';
 import { formatBytes } from '../../../inspect/format-bytes.ts';
 import type { ConvertDocument } from '../convert-document.ts';
 import { describeSharing, originsText } from '../describe-sharing.ts';
@@ -17,7 +17,7 @@ export function factsSection(document: ConvertDocument): Markup {
     ['sharing', `${sharing.order}: ${describeSharing(document)}`],
     ['initialisation', originsText(document)],
     ['factors', lora === null ? 'none' : askedText(lora)],
-    ['written', `${formatBytes(bytes)} in ${files.length} files, matrices in ${types}`],
+    ['written', `${formatBytes(bytes)} in ${plural(files.length, 'file')}, matrices in ${types}`],
     ['rtc', rtc],
   ];
   return html`
