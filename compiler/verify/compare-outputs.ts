@@ -2,6 +2,7 @@ import type { PackageManifest } from '../../files/manifest.ts';
 import { stack } from '../../ir/interpret/movement.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import { invariant } from '../../ir/invariant.ts';
+import { confidenceOf } from './confidence-of.ts';
 import type { Tally } from './tally.ts';
 import type { Tolerance } from './tolerance.ts';
 
@@ -50,13 +51,60 @@ export function outputsOfForm({ form, cache, recursion }: PackageManifest, sourc
 }
 
 /** Compares every output that is expected. */
-export function compareOutputs(tally: Tally, { cache }: PackageManifest, call: MadeCall, expected: Outputs): void {
+export function compareOutputs(tally: Tally, manifest: PackageManifest, call: MadeCall, expected: Outputs): void {
+  const { cache } = manifest;
   for (const [name, tensor] of expected) {
     const layer = /^present\.(\d+)\./.exec(name)?.[1];
     if (layer !== undefined) compareCache(tally, name, call, tensor, cache.layers[Number(layer)]?.loops !== undefined);
     else if (name === 'exit_loop') compareExits(tally, call, tensor);
     else compareLogits(tally, name, call, tensor);
   }
+  compareChoices(tally, manifest, call, expected.get('logits')!);
+}
+
+/**
+ * Compares what a step graph says of its logits: the confidence with that of the expected logits in float64, and the
+ * next token with the step's own logits. Any token whose logit is the largest will do: digits that are printed may make
+ * several logits equal. Does nothing for packages that have no step.
+ * @param logits what is expected, [batch, sequence, vocabulary]
+ */
+export function compareChoices(
+  tally: Tally,
+  { cache, exits }: Pick<PackageManifest, 'cache' | 'exits'>,
+  call: MadeCall,
+  logits: Tensor,
+): void {
+  if (cache.pageSize === undefined) return;
+  const [batch, sequence, vocabulary] = logits.shape as [number, number, number];
+  const counts = isToken(call, logits);
+  const rows = [...Array(batch * sequence).keys()].map((row) => ({
+    counted: counts([Math.floor(row / sequence), row % sequence]),
+    expected: logits.data.subarray(row * vocabulary, (row + 1) * vocabulary),
+    own: outputOf(call, 'logits').data.subarray(row * vocabulary, (row + 1) * vocabulary),
+  }));
+  const add = (output: string, dtype: Tensor['dtype'], values: readonly number[], tolerance: number, unit?: number) => {
+    const actual = outputOf(call, output);
+    tally.add({
+      ...{ output, run: call.run, axes: ['batch', 'position', ''], counts, tolerance },
+      actual: { ...actual, shape: [...actual.shape, 1] },
+      expected: makeTensor(dtype, [batch, sequence, 1], values),
+      ...(unit === undefined ? {} : { unit }),
+    });
+  };
+  const kind = exits?.confidence ?? 'top1';
+  const scale = rows.reduce(
+    (most, row) => (row.counted ? row.expected.reduce((a, x) => Math.max(a, Math.abs(x)), most) : most),
+    0,
+  );
+  const sure = rows.map(({ counted, expected }) => (counted ? confidenceOf(kind, expected) : 0));
+  // No confidence changes by more than twice as much as the logits do, and all are between 0 and 1.
+  add('confidence', 'f32', sure, Math.min(1, 2 * call.tolerance('logits') * Math.max(scale, 1)), 1);
+  const said = outputOf(call, 'next_token').data;
+  const tokens = rows.map(({ counted, own }, i) => {
+    const most = own.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    return !counted || own[said[i]!] === most ? said[i]! : own.indexOf(most);
+  });
+  add('next_token', 'i64', tokens, 0);
 }
 
 /** Compares an output [batch, sequence, vocabulary]. */

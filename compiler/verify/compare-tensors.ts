@@ -4,7 +4,7 @@ import { stridesOf, type Tensor } from '../../ir/interpret/tensor.ts';
 export interface Comparison {
   /** Infinite when an element that counts is not finite. */
   readonly maxAbs: number;
-  /** Largest magnitude of the expected elements that count. */
+  /** What differences are parts of: the largest magnitude of the expected elements that count, or the `unit` given. */
   readonly scale: number;
   /** Positions (all axes but the last) that count, and those whose largest element is at the same place. */
   readonly positions: number;
@@ -17,13 +17,15 @@ export interface Comparison {
  * Compares two tensors of one shape.
  * @param counts whether the row (the elements along the last axis) at these coordinates is specified; rows that are not
  * need only be finite
- * @param tolerance how far an element may be off, in parts of the largest expected magnitude
+ * @param tolerance how far an element may be off, in parts of `unit`
+ * @param unit the largest expected magnitude by default
  */
 export function compareTensors(
   actual: Tensor,
   expected: Tensor,
   counts: (coordinates: readonly number[]) => boolean,
   tolerance: number,
+  unit?: number,
 ): Comparison {
   const { shape } = expected;
   const width = shape.at(-1) ?? 1;
@@ -38,6 +40,7 @@ export function compareTensors(
     if (!counting[row]) continue;
     for (let i = row * width; i < (row + 1) * width; i++) scale = Math.max(scale, Math.abs(expected.data[i]!));
   }
+  scale = unit ?? scale;
   let maxAbs = 0;
   let positions = 0;
   let agreeing = 0;

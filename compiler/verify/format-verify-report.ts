@@ -21,7 +21,7 @@ export function formatVerifyReport(
     ],
     ok: output.ok,
   }));
-  const titles = ['output', 'max abs', 'max rel', 'allowed', 'argmax agrees'];
+  const titles = ['output', 'max abs', 'max rel', 'allowed rel', 'argmax agrees'];
   const widths = titles.map((title, i) => Math.max(title.length, ...rows.map(({ cells }) => cells[i]!.length)));
   const line = (cells: readonly string[]) =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ');

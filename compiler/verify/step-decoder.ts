@@ -90,6 +90,8 @@ async function runLoops(
       ?.dims.at(-1) ?? 0,
   );
   const logits = new Float64Array(batch * width * vocabulary);
+  const confidence = new Float64Array(batch * width);
+  const nextToken = new Float64Array(batch * width);
   const exitLoop = new Float64Array(batch * width).fill(limit);
 
   const sequences = Array.from({ length: batch }, (_, b): Sequence => {
@@ -153,6 +155,8 @@ async function runLoops(
         const place = placeOf(sequence, runner.first + t);
         const from = (head + t) * vocabulary;
         logits.set(outputs.get('logits')!.data.subarray(from, from + vocabulary), place * vocabulary);
+        confidence[place] = outputs.get('confidence')?.data[head + t] ?? Number.NaN;
+        nextToken[place] = outputs.get('next_token')?.data[head + t] ?? Number.NaN;
         exitLoop[place] = depth + 1;
       }
     });
@@ -180,6 +184,9 @@ async function runLoops(
   const outputs = new Map<string, Tensor>([
     ['logits', makeTensor('f32', [batch, width, vocabulary], logits)],
     ['exit_loop', makeTensor('i64', [batch, width], exitLoop)],
+    // What the loop form has not, and a host decides by.
+    ['confidence', makeTensor('f32', [batch, width], confidence)],
+    ['next_token', makeTensor('i64', [batch, width], nextToken)],
   ]);
   for (const layer of cache.layers.keys()) {
     for (const kind of cacheKinds) {

@@ -14,6 +14,8 @@ export interface Compared {
   readonly counts?: (coordinates: readonly number[]) => boolean;
   /** In parts of the largest expected magnitude; 0 for integers. */
   readonly tolerance: number;
+  /** What the tolerance is in parts of, where it is not the largest expected magnitude. */
+  readonly unit?: number;
   /** Whether the last axis is a vocabulary. */
   readonly isLogits?: boolean;
 }
@@ -41,7 +43,7 @@ export function createTally(): Tally {
   const reports = new Map<string, OutputReport>();
   const differences = new Map<string, Difference>();
   return {
-    add({ output, run, actual, expected, axes, counts = () => true, tolerance, isLogits = false }) {
+    add({ output, run, actual, expected, axes, counts = () => true, tolerance, unit, isLogits = false }) {
       const known = running.get(output) ?? { maxAbs: 0, maxRel: 0, tolerance, positions: 0, agreeing: 0, isLogits };
       running.set(output, known);
       if (`${actual.shape}` !== `${expected.shape}`) {
@@ -53,7 +55,7 @@ export function createTally(): Tally {
         differences.set(output, { output, run, axes, ...nowhere, shapes });
         return;
       }
-      const found = compareTensors(actual, expected, counts, tolerance);
+      const found = compareTensors(actual, expected, counts, tolerance, unit);
       known.maxAbs = Math.max(known.maxAbs, found.maxAbs);
       // Nothing but zeros expected: any difference is as large as can be.
       const relative = found.maxAbs === 0 ? 0 : found.maxAbs / found.scale;

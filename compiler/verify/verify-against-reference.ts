@@ -3,7 +3,7 @@ import type { PackageManifest } from '../../files/manifest.ts';
 import { makeTensor, type Tensor } from '../../ir/interpret/tensor.ts';
 import type { SourceModel } from '../read/source-model.ts';
 import { type Call, type Decoder, type OnRun, plainCall, startRun } from './call.ts';
-import { compareLogits } from './compare-outputs.ts';
+import { compareChoices, compareLogits } from './compare-outputs.ts';
 import type { Reference } from './read-reference.ts';
 import { sourceDecoders } from './source-decoder.ts';
 import type { Tally } from './tally.ts';
@@ -43,6 +43,7 @@ export async function verifyAgainstReference(options: AgainstReferenceOptions): 
   const actual = await steps.step(prompt);
   const compared = { run: 'the prompt', actual, attended: steps.attended(), tolerance };
   compareLogits(tally, 'logits', compared, reference.logits);
+  compareChoices(tally, manifest, compared, reference.logits);
   for (const n of exitLogitsOf(manifest)) {
     const expected = reference.exitLogits.get(n);
     if (expected) compareLogits(tally, `exit_logits.${n}`, compared, expected);
