@@ -35,6 +35,14 @@ async function repository(model: string, name: string, options: Partial<CompileO
   return compiled({ model, out: join(scratch, name), target: 'triton', pageSize: 16, ...options });
 }
 
+let kjv: Promise<string> | undefined;
+
+/** The trained example, compiled once. */
+function trained(): Promise<string> {
+  kjv ??= repository(join(examples, 'kjv-relaxed'), 'kjv');
+  return kjv;
+}
+
 function tinyModel(name: string, options: Partial<TinyModelOptions>): string {
   const folder = join(scratch, name);
   makeTinyModel(folder, { vocabSize: 40, ...options });
@@ -46,8 +54,8 @@ const policies = ['last-exited', 'propagate', 'complete'] as const satisfies rea
 describe('the driver gives what the runtime gives', () => {
   test('on the trained example, with all KV policies, in any company', async (context) => {
     const python = pythonOr(context);
-    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv');
-    const requests = drawRequests(1, 14, { vocabulary: 1024, longest: 40, threshold: 0.35 });
+    const folder = await trained();
+    const requests = drawRequests(1, 8, { vocabulary: 1024, longest: 40, threshold: 0.35 });
     const served = await runHarness(python, folder, [
       ...policies.map((kv_policy, seed) => scenarioOf(requests, { seed, parameters: { kv_policy } })),
       scenarioOf(requests, { ragged: false, parameters: { steps_per_execute: '4', prefill_chunk: '16' } }),
@@ -85,7 +93,7 @@ describe('the driver gives what the runtime gives', () => {
     const exits = { after: [1, 2], confidence: 'margin' } as const;
     const model = tinyModel(`all-${attentionGroups}`, { prelude: 1, coda: 1, loops: 3, exits, ranks: [1, 2, 0] });
     const folder = await repository(model, `all-${attentionGroups}-repository`, { attentionGroups });
-    const requests = drawRequests(4, 12, { vocabulary: 40, longest: 40, threshold: 0.02 });
+    const requests = drawRequests(4, 8, { vocabulary: 40, longest: 40, threshold: 0.02 });
     const cases = policies.map(
       (kv_policy, i) => ({ kv_policy, least: (i + attentionGroups) % 2 === 0 ? 0 : 1 }) as const,
     );
@@ -105,7 +113,7 @@ describe('the driver gives what the runtime gives', () => {
 describe('the driver as a server', () => {
   test('requests that are cancelled give their pages back; requests without room wait', async (context) => {
     const python = pythonOr(context);
-    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-cancelled');
+    const folder = await trained();
     const requests = drawRequests(5, 16, { vocabulary: 1024, longest: 60, threshold: 0.35 });
     const scenario = scenarioOf(requests, { parameters: { spans: '7' } });
     const [served] = await runHarness(python, folder, [
@@ -128,7 +136,7 @@ describe('the driver as a server', () => {
 
   test('what cannot be served is refused, and harms nobody', async (context) => {
     const python = pythonOr(context);
-    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-refused');
+    const folder = await trained();
     const good: ClientRequest = { input_ids: [5, 6], parameters: { max_new_tokens: 3, exit_threshold: 1 } };
     const bad: readonly (readonly [ClientRequest, string])[] = [
       [{ input_ids: [] }, 'input_ids has no tokens'],
@@ -156,7 +164,7 @@ describe('the driver as a server', () => {
 
   test('an engine that fails takes those along who were there, and nobody else', async (context) => {
     const python = pythonOr(context);
-    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-broken');
+    const folder = await trained();
     const requests = drawRequests(8, 12, { vocabulary: 1024, longest: 20, threshold: 0.35 });
     const [served] = await runHarness(python, folder, [scenarioOf(requests, { break_at: 40 })]);
     const expected = await generated(folder, requests, 'last-exited');
@@ -173,7 +181,7 @@ describe('the driver as a server', () => {
 
   test('a prompt of the greatest length; one that just does not fit into the pages', async (context) => {
     const python = pythonOr(context);
-    const folder = await repository(join(examples, 'kjv-relaxed'), 'kjv-long');
+    const folder = await trained();
     const prompt = Array.from({ length: 64 }, (_, i) => i + 1);
     const few = { parameters: { spans: '4', threads: '1' } };
     const ask = (max_new_tokens: number): ClientRequest => ({ input_ids: prompt, parameters: { max_new_tokens } });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { dealRows } from '../../../files/deal-rows.ts';
 import { groupRows } from '../../../runtime/depth-batched/attention-groups.ts';
 
 describe('rows in attention groups', () => {
@@ -23,6 +24,15 @@ describe('rows in attention groups', () => {
   test('fewer rows than groups, and none at all', () => {
     expect(groupRows([7], 3).sizes.toSorted()).toEqual([0, 0, 1]);
     expect(groupRows([], 3)).toEqual({ order: [], sizes: [0, 0, 0] });
+  });
+
+  test('for engines evenly, the first groups get what is left over, and none has fewer in a longer step', () => {
+    expect(groupRows([9, 1, 1, 1, 1, 1], 4, true)).toEqual({ order: [1, 2, 3, 4, 5, 0], sizes: [2, 2, 1, 1] });
+    for (let rows = 3; rows < 12; rows++) {
+      const [sizes, more] = [dealRows(rows, 3), dealRows(rows + 1, 3)];
+      expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(rows);
+      expect(sizes.every((size, g) => size >= 1 && size <= more[g]!)).toBe(true);
+    }
   });
 
   test('every row is in one group, and no other cut attends to less in vain', () => {
