@@ -25,8 +25,30 @@ export interface ConvertParts {
     text: string,
     options: CalibrationOptions,
   ) => Promise<Result<Calibration>>;
+  /** What sharing does to hidden states; undefined: singular values count alike everywhere. */
+  readonly measureEffects?: (
+    model: SourceModel,
+    matrices: readonly PlannedMatrix[],
+    options: EffectOptions,
+  ) => Promise<Result<readonly SharingEffect[]>>;
   /** Bytes that may still be written at a place; undefined where nobody can say. */
   readonly freeBytes: (path: string) => Promise<number | undefined>;
+}
+
+export interface EffectOptions {
+  /** Path of a text to read; tokens at random without one. */
+  readonly text?: string | undefined;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+}
+
+/** What happens where the shared matrix runs in place of the original, and everything else is as it was. */
+export interface SharingEffect {
+  /** Of the hidden state behind the layer: ‖change‖² / ‖state‖². */
+  readonly state: number;
+  /** Of what the module makes: the mean of ‖change‖² over tokens. */
+  readonly output: number;
 }
 
 export interface CalibrationOptions {

@@ -1,6 +1,7 @@
 import { allotRanks } from '../../convert/allot/allot-ranks.ts';
 import { openDecomposer } from '../../convert/decompose/decomposer.ts';
 import type { Result } from '../../files/diagnostics.ts';
+import { measureEffects } from './calibrate/measure-effects.ts';
 import { openCalibration } from './calibrate/open-calibration.ts';
 import { freeBytes } from './check-space.ts';
 import type { ConvertOptions } from './convert-options.ts';
@@ -20,6 +21,7 @@ export function convert(options: ConvertOptions): Promise<Result<ConvertResult>>
     openDecomposer,
     allotRanks,
     openCalibration,
+    measureEffects,
     freeBytes,
   });
 }

@@ -56,6 +56,13 @@ export async function decomposeConversion(
     return success({ ...found.value, matrices: found.value.matrices.toSorted((a, b) => place(a) - place(b)) });
 
     async function allot(ranked: RankPlan['ranked'], budget: number): Promise<Result<Decomposed>> {
+      // Behind each other as the layers run.
+      const weighed = ranked
+        .flatMap(({ matrix, rank }) => (rank > 0 ? [matrix] : []))
+        .toSorted((a, b) => a.layer - b.layer);
+      const effects = await parts.measureEffects?.(model, weighed, { text, threads, signal, onProgress });
+      if (effects?.ok === false) return effects;
+      const effectOf = new Map(weighed.map((matrix, i) => [matrix, effects?.value[i]]));
       let tried = ranked;
       for (let resumed: number | undefined; ; ) {
         const done = await decomposeResiduals(tried, how);
@@ -65,7 +72,12 @@ export async function decomposeConversion(
         const keyOf = ({ matrix }: DecomposedMatrix) => `${matrix.layer} ${matrix.module}`;
         const candidates = matrices.flatMap((each) => {
           const { rows, cols } = each.matrix;
-          return each.rank === 0 ? [] : [{ key: keyOf(each), rows, cols, singular: each.singular }];
+          if (each.rank === 0) return [];
+          const effect = effectOf.get(each.matrix);
+          // σ² of a weighted matrix is a part of what the module's output changes by, of a plain one of its own norm.
+          const all = text === undefined ? each.residual : effect?.output;
+          const share = effect === undefined ? 1 : all === 0 ? 0 : effect.state / all!;
+          return [{ key: keyOf(each), rows, cols, singular: each.singular.map((s) => s * Math.sqrt(share)) }];
         });
         const allotted = parts.allotRanks(candidates, budget);
         const rankOf = (each: DecomposedMatrix) => allotted.get(keyOf(each)) ?? 0;

@@ -18,6 +18,8 @@ export interface LayerGraph {
   readonly weights: ReadonlyMap<string, WeightExpr>;
   /** What linear modules read, in the order in which it is made. */
   readonly inputs: readonly LinearInput[];
+  /** By linear module: the input that its weight is, and where asked for the output that it makes. */
+  readonly modules: ReadonlyMap<string, { readonly weight: string; readonly output: string }>;
 }
 
 /** What one or several linear modules of a layer read. */
@@ -32,8 +34,8 @@ export interface LinearInput {
 export interface LayerGraphOptions {
   /** Inputs with more numbers than this are `wide`. */
   readonly widest: number;
-  /** Whether moments are wanted, or only the hidden state behind the layer. */
-  readonly moments: boolean;
+  /** What is wanted besides the hidden state behind the layer: moments of inputs, or what each linear module makes. */
+  readonly besides: 'moments' | 'outputs' | 'nothing';
 }
 
 /** The hidden state in front of a layer, and behind it. */
@@ -44,7 +46,7 @@ export function layerGraph(
   model: SourceModel,
   source: Graph<'unrolled'>,
   layer: number,
-  { widest, moments }: LayerGraphOptions,
+  { widest, besides }: LayerGraphOptions,
 ): LayerGraph {
   const place = layerPlaces(model)[layer];
   invariant(place, `no layer ${layer}`);
@@ -66,12 +68,15 @@ export function layerGraph(
     `"${place.scope}" has ${entering.size} and ${leaving.size} ends`,
   );
   const [[before], [behind]] = [[...entering], [...leaving]] as const;
+  const pathOf = (scope: string) => scope.slice(place.scope.length + 1).replaceAll('/', '.');
   const linears = own.filter((op) => op.kind === 'linear');
   const paths = new Set(linearModules(model.spec).map(({ path }) => path));
   const modulesOf = new Map<Value, string[]>();
+  const modules = new Map<string, { readonly weight: string; readonly output: string }>();
   for (const { scope, operands } of linears) {
-    const path = scope.slice(place.scope.length + 1).replaceAll('/', '.');
+    const path = pathOf(scope);
     invariant(paths.has(path), `a linear in "${scope}" is no module`);
+    modules.set(path, { weight: operands[1]!.name, output: `${path}.out` });
     modulesOf.set(operands[0]!, [...(modulesOf.get(operands[0]!) ?? []), path]);
   }
 
@@ -102,8 +107,11 @@ export function layerGraph(
     return copies.get(value)!;
   };
   b.output(hiddenNames.output, copy(behind!));
-  if (!moments) return { graph: b.finish('unrolled'), weights, inputs: [] };
-  const inputs = [...modulesOf].map(([value, modules], i): LinearInput => {
+  if (besides === 'outputs') {
+    for (const { results, scope } of linears) b.output(modules.get(pathOf(scope))!.output, copy(results[0]!));
+  }
+  if (besides !== 'moments') return { graph: b.finish('unrolled'), weights, inputs: [], modules };
+  const inputs = [...modulesOf].map(([value, readers], i): LinearInput => {
     const x = copy(value);
     const size = x.type.dims.at(-1);
     invariant(typeof size === 'number', 'a linear whose inputs have no number');
@@ -120,7 +128,7 @@ export function layerGraph(
         b.output(output, b.add('matmul', [turned, flat], {}, output));
       }
     });
-    return { modules, size, output, wide };
+    return { modules: readers, size, output, wide };
   });
-  return { graph: b.finish('unrolled'), weights, inputs };
+  return { graph: b.finish('unrolled'), weights, inputs, modules };
 }

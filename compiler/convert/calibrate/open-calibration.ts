@@ -63,7 +63,7 @@ export async function openCalibration(
 
   const measured = new Map<number, boolean>();
   for (let layer = 0; layer < layers; layer++) {
-    const { inputs } = layerGraph(model, source, layer, { widest, moments: true });
+    const { inputs } = layerGraph(model, source, layer, { widest, besides: 'moments' });
     const there = await Promise.all(
       inputs.map((_, i) => roots.read(nameOf(layer, i)).then((root) => root !== undefined)),
     );
@@ -76,7 +76,7 @@ export async function openCalibration(
   const clock = workClock((last + 1) * windows.tokens.length);
   const hidden = last < 0 ? new Float32Array() : await embedTokens(model, windows.tokens);
   for (let layer = 0; layer <= last; layer++) {
-    const graph = layerGraph(model, source, layer, { widest, moments: !measured.get(layer) });
+    const graph = layerGraph(model, source, layer, { widest, besides: measured.get(layer) ? 'nothing' : 'moments' });
     const step = () => {
       const secondsLeft = clock.secondsLeft();
       const detail = `layer ${layer + 1} of ${layers}`;
@@ -111,7 +111,8 @@ export async function openCalibration(
   });
 }
 
-async function readWindows(model: SourceModel, text: string): Promise<Result<TextWindows>> {
+/** A calibration text, cut into windows that the model has positions for. */
+export async function readWindows(model: SourceModel, text: string): Promise<Result<TextWindows>> {
   const location = { file: text };
   const tokenizer = await loadTokenizer(model.folder);
   if (!tokenizer.ok) return tokenizer;

@@ -27,17 +27,23 @@ export interface InputMoment extends LinearInput {
 /** Tokens that go through a layer at a time: enough for products to be what takes the time. */
 const tokensAtATime = 1024;
 
-/**
- * Runs one layer over all windows: `hidden` [tokens, hidden] is replaced by what leaves the layer. Only this layer's
- * weights are in memory, and its moments. Throws a RuntimeFailure when ONNX Runtime fails, and the signal's reason.
- */
-export async function runLayer(
+/** A layer that is ready to run, with its weights in memory. */
+export interface OpenLayer {
+  /** Everything that the layer gives for hidden states [windows · length, hidden]; `instead` replaces weights by name. */
+  readonly run: (
+    hidden: Float32Array,
+    length: number,
+    instead?: Readonly<Record<string, HostTensor>>,
+  ) => Promise<Readonly<Record<string, HostTensor>>>;
+  readonly close: () => Promise<void>;
+}
+
+/** Loads a layer into ONNX Runtime and reads its weights. */
+export async function openLayer(
   model: SourceModel,
-  { graph, weights, inputs }: LayerGraph,
-  { count, length }: TextWindows,
-  hidden: Float32Array,
-  { threads, signal, onTokens }: RunLayerOptions,
-): Promise<Result<readonly InputMoment[]>> {
+  { graph, weights }: LayerGraph,
+  { threads }: Pick<RunLayerOptions, 'threads'>,
+): Promise<Result<OpenLayer>> {
   // Sessions of products wait for their turn, and a thread that spins takes a core from the one whose turn it is.
   const opened = await openSession(
     { name: `${graph.name}.onnx`, bytes: onnxBytes(graph) },
@@ -45,14 +51,43 @@ export async function runLayer(
   );
   if (!opened.ok) return opened;
   const session = opened.value;
+  // An input that the graph has but never uses is not one of the session's.
+  const used = new Set(session.inputs.map(({ name }) => name));
+  const given: Record<string, HostTensor> = {};
+  for (const { name, type } of graph.inputs) {
+    const expr = weights.get(name);
+    if (!expr || !used.has(name)) continue;
+    given[name] = { type: 'f32', dims: type.dims as number[], data: await weightFloats(model, expr) };
+  }
+  const bound = session.bind(given);
+  const width = model.spec.hiddenSize;
+  return success({
+    run: (hidden, length, instead = {}) => {
+      const windows = hidden.length / (length * width);
+      const feeds = { ...surroundings(graph, model, windows, length), ...instead };
+      feeds[hiddenNames.input] = { type: 'f32', dims: [windows, length, width], data: hidden };
+      return bound.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))));
+    },
+    close: session.close,
+  });
+}
+
+/**
+ * Runs one layer over all windows: `hidden` [tokens, hidden] is replaced by what leaves the layer. Only this layer's
+ * weights are in memory, and its moments. Throws a RuntimeFailure when ONNX Runtime fails, and the signal's reason.
+ */
+export async function runLayer(
+  model: SourceModel,
+  layer: LayerGraph,
+  { count, length }: TextWindows,
+  hidden: Float32Array,
+  { threads, signal, onTokens }: RunLayerOptions,
+): Promise<Result<readonly InputMoment[]>> {
+  const opened = await openLayer(model, layer, { threads });
+  if (!opened.ok) return opened;
+  const { run, close } = opened.value;
+  const { inputs } = layer;
   try {
-    const given: Record<string, HostTensor> = {};
-    for (const { name, type } of graph.inputs) {
-      const expr = weights.get(name);
-      if (expr) given[name] = { type: 'f32', dims: type.dims as number[], data: await weightFloats(model, expr) };
-    }
-    const names = new Set(session.inputs.map(({ name }) => name));
-    const bound = session.bind(Object.fromEntries(Object.entries(given).filter(([name]) => names.has(name))));
     const width = model.spec.hiddenSize;
     const sums = inputs.map(({ size, wide }) => new Float64Array(wide ? size : size * size));
     const batch = Math.max(1, Math.floor(tokensAtATime / length));
@@ -60,9 +95,7 @@ export async function runLayer(
       signal?.throwIfAborted();
       const windows = Math.min(batch, count - first);
       const states = hidden.subarray(first * length * width, (first + windows) * length * width);
-      const feeds = surroundings(graph, model, windows, length);
-      feeds[hiddenNames.input] = { type: 'f32', dims: [windows, length, width], data: states };
-      const results = await bound.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name))));
+      const results = await run(states, length);
       states.set(results[hiddenNames.output]!.data as Float32Array);
       for (const [i, { output }] of inputs.entries()) {
         const [sum, more] = [sums[i]!, results[output]!.data as Float32Array];
@@ -79,7 +112,7 @@ export async function runLayer(
       }),
     );
   } finally {
-    await session.close();
+    await close();
   }
 }
 
