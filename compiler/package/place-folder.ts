@@ -6,6 +6,7 @@ import { fileDiagnostic } from '../../files/file-diagnostic.ts';
 import { makeFolders } from '../../files/make-folders.ts';
 import { manifestName } from '../../files/manifest.ts';
 import { isPackage } from '../../files/package.ts';
+import { whoBuilds } from '../tensorrt/build/building-lock.ts';
 import { flush } from './write-generated.ts';
 
 export interface PlaceFolderOptions {
@@ -84,7 +85,8 @@ export async function checkPlace(out: string, inputs: readonly string[]): Promis
       hint: 'Choose another folder with --out.',
     };
   }
-  if (real !== undefined && (await isPackage(real))) return undefined;
+  // A build would go on in a folder that is there no more.
+  if (real !== undefined && (await isPackage(real))) return whoBuilds(out);
   const what = real === undefined ? 'a symbolic link that leads nowhere' : found.isFile() ? 'a file' : undefined;
   return {
     severity: 'error',

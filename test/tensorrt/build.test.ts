@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkPlace } from '../../compiler/package/place-folder.ts';
 import { buildJobs, settledJob } from '../../compiler/tensorrt/build/build-jobs.ts';
 import { buildPlans } from '../../compiler/tensorrt/build/build-plans.ts';
 import { readPlans } from '../../compiler/tensorrt/plans/read-plans.ts';
@@ -107,6 +108,34 @@ describe('engines that are built', () => {
     writeProgram(join(path, 'nvidia-smi'), 'echo 9.0, 580.12.01, NVIDIA H100 80GB HBM3');
     await build(fresh('cached-3'), { ...gpu, calls }, { cacheDir, path });
     expect(callsIn(calls)).toHaveLength(2);
+  });
+
+  test('what trtexec measured on another GPU than nvidia-smi names is filed nowhere', async () => {
+    const cacheDir = join(scratch, 'engines-of-two');
+    const path = join(scratch, 'smi-of-two');
+    mkdirSync(path);
+    writeProgram(join(path, 'nvidia-smi'), 'echo 9.0, 570.86.10, NVIDIA H100 80GB HBM3');
+    const built = await build(fresh('two-gpus'), { gpu: 'NVIDIA L4', computeCapability: '8.9' }, { cacheDir, path });
+    expect(built).toMatchObject({ ok: true, diagnostics: [{ code: 'not-cached' }, { code: 'not-cached' }] });
+    expect(existsSync(join(cacheDir, 'timing'))).toBe(false);
+  });
+
+  test('one at a time: who comes second is told, and does not take the folder away either', async () => {
+    const folder = fresh('held');
+    const lock = join(folder, 'build.sh.lock');
+    mkdirSync(lock);
+    writeFileSync(join(lock, 'owner'), `process ${process.pid} on ${hostname()}\n`);
+    const second = await build(folder);
+    expect(second).toMatchObject({ ok: false, diagnostics: [{ code: 'already-building' }] });
+    expect(await checkPlace(folder, [])).toMatchObject({ code: 'already-building' });
+    // Of another machine nobody knows whether it runs.
+    writeFileSync(join(lock, 'owner'), 'process 1 on elsewhere\n');
+    expect(await build(folder)).toMatchObject({ ok: false, diagnostics: [{ code: 'already-building' }] });
+    // No process has so large a number.
+    writeFileSync(join(lock, 'owner'), `process 99999999 on ${hostname()}\n`);
+    expect(await checkPlace(folder, [])).toBeUndefined();
+    expect(await build(folder)).toMatchObject({ ok: true });
+    expect(existsSync(lock)).toBe(false);
   });
 
   test('without nvidia-smi nothing is looked up, and that is said', async () => {

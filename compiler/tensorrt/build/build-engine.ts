@@ -110,7 +110,13 @@ async function build(options: BuildEngineOptions, weights: GraphWeights): Promis
   // A timing cache that is pinned stays what it is.
   if (manifest.tensorrt?.timingCacheSha256 === undefined && measured) {
     await rename(work, own);
-    if (kept) diagnostics.push(...(await keepTimingCache(kept.dir, kept.timedOn, own, begun?.sha256, signal)));
+    // Of another GPU than nvidia-smi named they would be filed under the wrong one.
+    const { gpu, computeCapability } = run.value;
+    const asFiled =
+      (gpu ?? kept?.timedOn.gpu) === kept?.timedOn.gpu &&
+      (computeCapability ?? kept?.timedOn.computeCapability) === kept?.timedOn.computeCapability;
+    if (kept && asFiled)
+      diagnostics.push(...(await keepTimingCache(kept.dir, kept.timedOn, own, begun?.sha256, signal)));
   }
   await rm(work, { force: true });
   return success(stampOf(options, weights, run.value, plan.value, begun?.sha256), diagnostics);

@@ -18,6 +18,7 @@ import type { TensorrtOptions } from '../tensorrt-options.ts';
 import { contentHashes } from '../weights/content-hashes.ts';
 import { buildEngine } from './build-engine.ts';
 import { buildJobs } from './build-jobs.ts';
+import { lockForBuilding } from './building-lock.ts';
 
 export interface BuildPlansOptions {
   /** The package, as the user names it. */
@@ -33,9 +34,19 @@ export interface BuildPlansOptions {
 /**
  * Builds every engine of a package, or none: each is built aside, and when all are whole they take their names and
  * rtc.json lists them. Whatever happens before leaves the package as it was, but for logs and the timing cache of
- * engines that were finished. Engines come from `cacheDir` where they were built before from the same things.
+ * engines that were finished. One at a time builds in a folder. Engines come from `cacheDir` where they were built before from the same things.
  */
 export async function buildPlans(options: BuildPlansOptions): Promise<Result<readonly PlanStamp[]>> {
+  const locked = await lockForBuilding(options.folder);
+  if (!locked.ok) return locked;
+  try {
+    return await buildLocked(options);
+  } finally {
+    await locked.value();
+  }
+}
+
+async function buildLocked(options: BuildPlansOptions): Promise<Result<readonly PlanStamp[]>> {
   const { folder, manifest, trtexec, env, signal } = options;
   const { buildTimeout, cacheDir } = options.options;
   const facts = manifest.tensorrt;

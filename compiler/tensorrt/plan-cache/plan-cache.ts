@@ -85,7 +85,11 @@ export function planCache(dir: string): PlanCache {
       const mismatch = stampProblem(stamp, parts);
       if (mismatch !== undefined) {
         return [
-          notKept(stamp, `its stamp says ${mismatch}`, 'Of several GPUs, leave only the one that builds visible.'),
+          notKept(
+            stamp,
+            `its stamp says ${mismatch}`,
+            'Of several GPUs, leave only the one that builds visible. Engines for a slice of a GPU (MIG), which trtexec names otherwise than nvidia-smi, are not kept.',
+          ),
         ];
       }
       if (!(await hashes.unchanged(signal))) {
