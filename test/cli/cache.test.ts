@@ -260,6 +260,19 @@ describe('rtc cache why', () => {
     expect(engines[0]!.nearest!.differences.map(({ part }) => part)).toEqual(['gpu']);
   });
 
+  test('what is damaged is no hit', async () => {
+    const [key] = keysIn(cache) as [string, ...string[]];
+    const plan = join(cache, 'plans', key, 'plan');
+    const bytes = readFileSync(plan);
+    bytes[0]! ^= 1;
+    rmSync(plan);
+    writeFileSync(plan, bytes);
+    const { stdout, stderr } = await runHere(['cache', 'why', first, '--cache-dir', cache], machine().env);
+    expect(stdout.match(/hit, kept as/g)).toHaveLength(1);
+    expect(stdout).toContain('miss');
+    expect(stderr).toContain('An engine that was kept is damaged: its bytes are not those that were kept.');
+  });
+
   test('of a version that cannot build the package there is nothing to hit', async () => {
     await runHere(
       ['compile', model, '--target', 'tensorrt', '--no-build', '--out', out, '--hardware-compatibility', 'ampere+'],

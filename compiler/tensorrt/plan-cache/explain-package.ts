@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Diagnostic, failure, type Result, success } from '../../../files/diagnostics.ts';
-import { readPackage } from '../../../files/package.ts';
+import { hashFile, readPackage } from '../../../files/package.ts';
 import { decodeModel } from '../../../targets/onnx/proto.ts';
 import { attentionNames } from '../../../targets/tensorrt/attention-names.ts';
 import { buildArguments, settingsProblems } from '../../../targets/tensorrt/trtexec/build-arguments.ts';
@@ -9,11 +9,13 @@ import { findTrtexec } from '../../../targets/tensorrt/trtexec/find-trtexec.ts';
 import { identifyGpu } from '../../../targets/tensorrt/trtexec/identify-gpu.ts';
 import { atLeast, defaultVersion, formatVersion, parseVersion } from '../../../targets/tensorrt/versions.ts';
 import { buildJobs, type JobFacts, settledJob } from '../build/build-jobs.ts';
+import { cacheLayout, planName } from './cache-layout.ts';
 import { argumentFiles, packageParts } from './collect-parts.ts';
-import { type Explanation, explainMiss, type UnknownPart } from './explain-miss.ts';
+import { type AskedParts, type Explanation, explainMiss, type UnknownPart } from './explain-miss.ts';
 import { planCache } from './plan-cache.ts';
 import type { PlanParts } from './plan-parts.ts';
 import { readEntries } from './read-entries.ts';
+import { type CacheEntry, damagedEntry } from './read-entry.ts';
 
 export interface ExplainOptions {
   readonly cacheDir: string;
@@ -64,32 +66,54 @@ export async function explainPackage(folder: string, options: ExplainOptions): P
     const known = machine.value;
     const { hashes } = planCache(cacheDir);
     const engines: ExplainedEngine[] = [];
+    const damaged: Diagnostic[] = [];
     for (const { graph, plan, profiles } of facts.engines) {
       const ofPackage = await packageParts(graph, { folder, hashes, signal });
       if (!ofPackage.ok) return ofPackage;
       const attentions = await attentionsOf(folder, graph);
       const argumentsFor = (version: string) => argumentsOf(built, plan, attentions, version);
-      const explained = explainMiss(
-        {
-          ...ofPackage.value,
-          ...known,
-          ...(facts.timingCacheSha256 === undefined ? {} : { timingCache: facts.timingCacheSha256 }),
-          argumentFiles: await argumentFiles(argumentsFor(facts.version), { folder, hashes, signal }),
-          argumentsFor,
-          profiles: profiles.map(({ name }) => name),
-        },
-        entries.value,
-      );
+      const asked: AskedParts = {
+        ...ofPackage.value,
+        ...known,
+        ...(facts.timingCacheSha256 === undefined ? {} : { timingCache: facts.timingCacheSha256 }),
+        argumentFiles: await argumentFiles(argumentsFor(facts.version), { folder, hashes, signal }),
+        argumentsFor,
+        profiles: profiles.map(({ name }) => name),
+      };
+      let explained = explainMiss(asked, entries.value);
+      const hit = explained.outcome === 'hit' ? entries.value.find(({ key }) => key === explained.key) : undefined;
+      const damage = hit && (await alteredBytes(cacheDir, hit, signal));
+      if (damage) {
+        damaged.push(damage);
+        explained = explainMiss(
+          asked,
+          entries.value.filter((entry) => entry !== hit),
+        );
+      }
       engines.push({ plan, graph, ...explained });
     }
     await hashes.save();
     const unknown = engines[0]?.unknown ?? [];
-    return success({ engines, unknown }, [...entries.diagnostics, ...machine.diagnostics]);
+    return success({ engines, unknown }, [...entries.diagnostics, ...machine.diagnostics, ...damaged]);
   } catch (error) {
     if (!signal?.aborted) throw error;
     const message = 'Interrupted.';
     return failure({ severity: 'error', code: 'interrupted', location: { file: folder }, message });
   }
+}
+
+/** What to tell of an entry whose engine has other bytes than were kept: a build would set it aside. */
+async function alteredBytes(
+  dir: string,
+  { key, stamp }: CacheEntry,
+  signal: AbortSignal | undefined,
+): Promise<Diagnostic | undefined> {
+  const folder = join(cacheLayout(dir).plans, key);
+  const sha256 = await hashFile(join(folder, planName), undefined, signal).catch(() => undefined);
+  signal?.throwIfAborted();
+  if (sha256 === stamp.sha256) return undefined;
+  const hint = 'The next build sets it aside, and builds again.';
+  return { ...damagedEntry(folder, 'its bytes are not those that were kept'), hint };
 }
 
 /**

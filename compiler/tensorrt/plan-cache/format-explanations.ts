@@ -35,7 +35,7 @@ function explain({ outcome, key, nearest, keptFor }: ExplainedEngine, style: Emp
   if (outcome === 'hit') return [`${style.green('hit')}, kept as ${key!.slice(0, 12)}`];
   if (outcome === 'depends') {
     return [
-      `${style.green('kept')}, and a hit on these machines:`,
+      `${style.green('kept')}, not read, and a hit on these machines:`,
       ...keptFor.map(
         ({ gpu, computeCapability, driver, tensorrt }) =>
           `${gpu}, compute capability ${computeCapability}, driver ${driver}, TensorRT ${tensorrt}`,

@@ -22,7 +22,9 @@ export function formatListing({ engines, timingCaches, damaged, bytes }: CacheLi
     `${counted(engines.length, 'engine')} and ${counted(timingCaches.length, 'timing cache')}, ${formatBytes(bytes)}`,
   ];
   if (damaged.length > 0)
-    lines.push(`${counted(damaged.length, 'damaged engine')} set aside; "rtc cache prune" removes`);
+    lines.push(
+      `${counted(damaged.length, 'damaged engine')} set aside; "rtc cache prune" removes ${damaged.length === 1 ? 'it' : 'them'}`,
+    );
   return `${lines.join('\n')}\n`;
 }
 
