@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { failure, hasErrors, type Result, success } from '../../files/diagnostics.ts';
 import { type JsonDocument, locationOf, readJson, showValue, valueAt } from '../../files/json.ts';
 import { issueDiagnostics } from '../../files/json-issues.ts';
@@ -112,6 +113,21 @@ function checkTimes(problems: Problems, { decision, kvPolicy, loops }: Simulatio
 }
 
 function wrongFormat(document: JsonDocument, format: unknown) {
+  const has = (key: string) => valueAt(document, [key]) !== undefined;
+  if (format === undefined && (has('passes') || has('profile'))) {
+    const name = basename(document.file);
+    return {
+      severity: 'error',
+      code: 'wrong-format',
+      location: locationOf(document, []),
+      message: `"${document.file}" has the times of a simulation, and is none itself.`,
+      hint: [
+        'Name it in one, as "times"; "rtc simulate --help" has all keys:',
+        `{ "format": "rtc-simulation", "version": 1, "loops": 3, "times": { "file": ${JSON.stringify(name)} },`,
+        '  "exits": { "mean": 1.76 }, "workload": { "sequences": 100, "newTokens": 128 }, "limits": { "maxRows": [8, 32] } }',
+      ].join('\n'),
+    } as const;
+  }
   const found = format === undefined ? 'its key "format" is missing' : `its format is ${showValue(format)}`;
   return {
     severity: 'error',

@@ -280,3 +280,9 @@ test.each([
 ])('%j', async (changes, expected) => {
   expect(await problems(changes)).toEqual(expected);
 });
+
+test('times in place of a simulation: how to name them in one', async () => {
+  const read = await readSimulation(await write('times.json', { passes: [{ rows: 1, milliseconds: 1 }] }));
+  expect(read.diagnostics[0]?.message).toMatch(/has the times of a simulation, and is none itself\.$/);
+  expect(read.diagnostics[0]?.hint).toContain('"times": { "file": "times.json" }');
+});
