@@ -93,6 +93,9 @@ export function takeTensorrtFlags<T extends TensorrtFlags & Pick<CompileOptions,
       words.some((word) => word.startsWith('-'))
         ? `trtexec takes --flag=value, and "${words.find((word) => !word.startsWith('-'))}" is none.`
         : `There are ${words.length + 1} arguments where 1 was expected.`,
+      flags.target === undefined || flags.target === 'onnx'
+        ? undefined
+        : 'What is for trtexec stands behind "--", and begins with two dashes: -- --maxAuxStreams=0.',
     );
   }
   const given: Record<string, unknown> = {};

@@ -17,6 +17,7 @@ describe('wrong usage is exit code 2, a sentence on stderr, and nothing on stdou
     ['compile a --max-rows 8', '--max-rows goes with --target tensorrt.'],
     ['compile a --no-build', '--no-build goes with --target tensorrt.'],
     ['compile a --target tensorrt b', 'There are 2 arguments where 1 was expected.'],
+    ['compile a --target tensorrt -- b', 'What is for trtexec stands behind "--", and begins with two dashes'],
     ['compile a --target tensorrt -- --verbose on', 'trtexec takes --flag=value, and "on" is none.'],
     ['compile a --target tensorrt --form loop', '--form loop has a Loop that ends by a condition'],
     ['compile a --target tensorrt --dialect ort', '--dialect goes with --target onnx'],

@@ -106,11 +106,28 @@ describe('what stands behind --', () => {
       '--help',
       'error "--help" is not for passing through. trtexec is called to build engines; call it yourself for anything else.',
     ],
-    ['-v', 'error "-v" is no flag, and trtexec takes nothing else. Write --flag=value.'],
+    ['-v', 'error "-v" is no flag: those of trtexec begin with two dashes. Write --flag=value.'],
+    ['refit', 'error "refit" is no flag: those of trtexec begin with two dashes. Write --refit.'],
+    ['foo', 'error "foo" is no flag: those of trtexec begin with two dashes. Write --flag=value.'],
+    ['--foo', 'warning No trtexec up to 11.1 has "--foo"; it is passed on as it is.'],
+    ['--fp61=1', 'warning No trtexec up to 11.1 has "--fp61"; it is passed on as it is.'],
+    [
+      '--memPoolSize=workspace:1X',
+      'error "workspace:1X" is no value for --memPoolSize. Give pools and sizes, with B, K, M or G behind each: workspace:4G,tacticSharedMem:48K.',
+    ],
+    ['--maxTactics=many', 'error "many" is no value for --maxTactics. Give a whole number.'],
+    ['--tilingOptimizationLevel=9', 'error "9" is no value for --tilingOptimizationLevel. Give a level from 0 to 3.'],
     ['--refti', 'warning No trtexec up to 11.1 has "--refti"; it is passed on as it is. Did you mean "--refit"?'],
     ['--ofTheFuture=1', 'warning No trtexec up to 11.1 has "--ofTheFuture"; it is passed on as it is.'],
   ])('%s', (argument, message) => {
     expect(told([argument])).toEqual([message]);
+  });
+
+  test('a budget that is no size', () => {
+    expect(told(['--weightStreamingBudget=1X'], undefined, { weightStreaming: true })).toEqual([
+      'error "1X" is no value for --weightStreamingBudget. Give a size with B, K, M or G behind it, a percentage, or -1 or -2.',
+    ]);
+    expect(told(['--weightStreamingBudget=20M'], undefined, { weightStreaming: true })).toEqual([]);
   });
 
   test('twice, and apart from its value', () => {
@@ -119,7 +136,7 @@ describe('what stands behind --', () => {
     ]);
     expect(told(['--maxTactics', '3'])).toEqual([
       'error "--maxTactics" has no value. Write --maxTactics=VALUE.',
-      'error "3" is no flag, and trtexec takes nothing else. Write --maxTactics=3.',
+      'error "3" is no flag: those of trtexec begin with two dashes. Write --maxTactics=3.',
     ]);
     expect(told(['--memPoolSize=tacticSharedMem:48K'], undefined, { workspace: '4G' })).toEqual([
       'error "--memPoolSize" is given for the workspace already. Name all pools in one list, and leave out --workspace.',

@@ -1,4 +1,4 @@
-import { didYouMean } from '../../../files/did-you-mean.ts';
+import { nearest } from '../../../files/did-you-mean.ts';
 import { atLeast, formatVersion, newestVersion, oldestVersion, type TensorrtVersion } from '../versions.ts';
 import { flagsOf, splitArgument } from './arguments.ts';
 import type { BuildSettings } from './build-job.ts';
@@ -79,6 +79,39 @@ const settingOf: Readonly<Record<string, { readonly setting: keyof BuildSettings
   },
 };
 
+/** What the value of a flag can be, in words and as a test. */
+interface ValueRule {
+  readonly expected: string;
+  readonly holds: (value: string) => boolean;
+}
+
+const size = String.raw`\d+(\.\d+)?`;
+const wholeNumber: ValueRule = { expected: 'a whole number', holds: (value) => /^-?\d+$/.test(value) };
+const oneOf = (...words: readonly string[]): ValueRule => ({
+  expected: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
+  holds: (value) => words.includes(value),
+});
+
+/** Values that no version takes are told before anything is built; what is not here goes on as it is. */
+const valueRules: Readonly<Record<string, ValueRule>> = {
+  '--memPoolSize': {
+    expected: 'pools and sizes, with B, K, M or G behind each: workspace:4G,tacticSharedMem:48K',
+    holds: (value) => value.split(',').every((pool) => new RegExp(`^[A-Za-z]\\w*:${size}[BKMG]?$`, 'i').test(pool)),
+  },
+  '--weightStreamingBudget': {
+    expected: 'a size with B, K, M or G behind it, a percentage, or -1 or -2',
+    holds: (value) => value === '-1' || value === '-2' || new RegExp(`^${size}[BKMG%]?$`, 'i').test(value),
+  },
+  '--maxAuxStreams': wholeNumber,
+  '--maxTactics': wholeNumber,
+  '--avgTiming': wholeNumber,
+  '--device': { expected: 'a whole number from 0 on', holds: (value) => /^\d+$/.test(value) },
+  '--useDLACore': wholeNumber,
+  '--tilingOptimizationLevel': { expected: 'a level from 0 to 3', holds: (value) => /^[0-3]$/.test(value) },
+  '--l2LimitForTiling': wholeNumber,
+  '--sparsity': oneOf('enable', 'disable', 'force'),
+};
+
 /**
  * Everything about settings that a version of trtexec would refuse or misread, and everything in `extra` that rtc must
  * refuse: what contradicts rtc.json, or would not build an engine. A flag that no known version has passes with a
@@ -136,7 +169,12 @@ function extraProblems(
     if (!/^--[A-Za-z]/.test(argument)) {
       const before = extra[place - 1];
       const joined = before?.startsWith('--') && !before.includes('=') ? `${before}=${argument}` : '--flag=value';
-      return error(`"${argument}" is no flag, and trtexec takes nothing else.`, `Write ${joined}.`);
+      const meant = trtexecFlags[`--${splitArgument(argument)[0]}`];
+      const hint =
+        meant && joined === '--flag=value'
+          ? `--${argument}${meant.value === 'required' && !argument.includes('=') ? '=VALUE' : ''}`
+          : joined;
+      return error(`"${argument}" is no flag: those of trtexec begin with two dashes.`, `Write ${hint}.`);
     }
     const [flag, value] = splitArgument(argument);
     const known = trtexecFlags[flag];
@@ -158,7 +196,7 @@ function extraProblems(
     }
     const refusal = refusalOf(flag, value, version);
     if (refusal !== undefined) return error(`${refusal}.`);
-    if (!known) return [unknownFlag(argument, flag)];
+    if (!known) return [unknownFlag(argument, flag, version)];
     if (known.value === 'none' && argument.includes('=')) {
       const message = `"${flag}" takes no value: trtexec does not look at it, so that "${argument}" turns it on.`;
       return error(message, value === '0' || value === 'false' ? 'Leave it out.' : `Write ${flag}.`);
@@ -166,6 +204,8 @@ function extraProblems(
     if (known.value === 'required' && value === '') {
       return error(`"${flag}" has no value.`, `Write ${flag}=VALUE.`);
     }
+    const rule = Object.hasOwn(valueRules, flag) ? valueRules[flag] : undefined;
+    if (rule && !rule.holds(value)) return error(`"${value}" is no value for ${flag}.`, `Give ${rule.expected}.`);
     if (flag === '--useRuntime' && value !== 'full') {
       return error(`Engines are built by the full runtime, not by "${value}".`, 'Leave it out.');
     }
@@ -176,11 +216,19 @@ function extraProblems(
   });
 }
 
-function unknownFlag(argument: string, flag: string): SettingsProblem {
+function unknownFlag(argument: string, flag: string, version: TensorrtVersion): SettingsProblem {
+  const refused = (name: string) =>
+    Object.hasOwn(ours, name) || Object.hasOwn(settingOf, name) || refusalOf(name, '', version) !== undefined;
+  const names = Object.keys(trtexecFlags).filter((name) => !refused(name));
+  // Dashes, which all have, make no name like another.
+  const near = nearest(
+    flag.slice(2),
+    names.map((name) => name.slice(2)),
+  );
   return {
     severity: 'warning',
     option: argument,
-    message: `No trtexec up to ${formatVersion(newestVersion)} has "${flag}"; it is passed on as it is.${didYouMean(flag, Object.keys(trtexecFlags))}`,
+    message: `No trtexec up to ${formatVersion(newestVersion)} has "${flag}"; it is passed on as it is.${near === undefined ? '' : ` Did you mean "--${near}"?`}`,
   };
 }
 
