@@ -1,6 +1,8 @@
 import type { Diagnostic } from '../files/diagnostics.ts';
+import { didYouMean } from '../files/did-you-mean.ts';
 import type { CompileOptions, Form } from './compile-options.ts';
 import { tensorrtProblems } from './tensorrt/option-problems.ts';
+import type { TensorrtOptions } from './tensorrt/tensorrt-options.ts';
 import { repositoryProblems } from './triton/repository-problems.ts';
 
 const choices = {
@@ -12,20 +14,40 @@ const choices = {
   layout: ['rtc', 'huggingface'],
 } as const satisfies Partial<Record<keyof CompileOptions, readonly string[]>>;
 
+const known = {
+  ...{ model: true, target: true, form: true, pageSize: true, attentionGroups: true, dialect: true, tensorrt: true },
+  ...{ env: true, out: true, precision: true, lora: true, exitLogits: true, writeWeights: true, layout: true },
+  ...{ bindings: true, copyWeights: true, checksum: true, verifyEach: true, stopAfter: true, onDump: true },
+  ...{ onDebug: true, onDiagnostic: true, onProgress: true, signal: true },
+} as const satisfies Record<keyof CompileOptions, true>;
+
+const knownForTensorrt = {
+  ...{ tensorrtVersion: true, attention: true, maxRows: true, maxContext: true, prefillChunk: true, exitShares: true },
+  ...{ meanLoops: true, separateEngines: true, build: true, trtexec: true, buildTimeout: true, timingCache: true },
+  ...{ timingCacheSha256: true, cacheDir: true, trtexecArguments: true, tf32: true, optimizationLevel: true },
+  ...{ workspace: true, versionCompatible: true, hardwareCompatibility: true, stripWeights: true },
+  ...{ weightStreaming: true, errorOnTimingCacheMiss: true },
+} as const satisfies Record<keyof TensorrtOptions, true>;
+
+/** Names of options that nobody would look at; what is undefined is not given. */
+function unknownOptions(options: object, names: object, of: string): readonly Diagnostic[] {
+  return Object.entries(options).flatMap(([option, value]): readonly Diagnostic[] => {
+    if (value === undefined || Object.hasOwn(names, option)) return [];
+    const message = `There is no option "${of}${option}".${didYouMean(option, Object.keys(names))}`;
+    return [{ severity: 'error', code: 'unknown-option', message, hint: 'Leave it out.' }];
+  });
+}
+
 /** Options that rtc does not know, or that exclude each other. */
 export function contradictions(options: CompileOptions, form: Form): readonly Diagnostic[] {
   const { exitLogits, layout, lora, pageSize, attentionGroups } = options;
   const wrong: Diagnostic[] = [];
   const error = (code: string, message: string, hint: string) => wrong.push({ severity: 'error', code, message, hint });
   // Types end where JavaScript calls.
-  for (const [option, known] of Object.entries(choices)) {
+  for (const [option, all] of Object.entries(choices)) {
     const found = options[option as keyof typeof choices];
-    if (found === undefined || (known as readonly string[]).includes(found)) continue;
-    error(
-      'unknown-choice',
-      `The option "${option}" is ${JSON.stringify(found)}.`,
-      `Choose one of ${known.join(', ')}.`,
-    );
+    if (found === undefined || (all as readonly string[]).includes(found)) continue;
+    error('unknown-choice', `The option "${option}" is ${JSON.stringify(found)}.`, `Choose one of ${all.join(', ')}.`);
   }
   if (exitLogits && form !== 'unrolled') {
     const has = form === 'loop' ? 'has its exits inside' : 'leaves exits to whoever runs it';
@@ -59,7 +81,11 @@ export function contradictions(options: CompileOptions, form: Form): readonly Di
       `Give ${groupCounts}.`,
     );
   }
-  return [...wrong, ...tensorrtProblems(options, form), ...repositoryProblems(options, form)];
+  const unknown = [
+    ...unknownOptions(options, known, ''),
+    ...unknownOptions(options.tensorrt ?? {}, knownForTensorrt, 'tensorrt.'),
+  ];
+  return [...unknown, ...wrong, ...tensorrtProblems(options, form), ...repositoryProblems(options, form)];
 }
 
 /** What a page may have; see {@link isPageSize}. */

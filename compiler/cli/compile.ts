@@ -84,7 +84,9 @@ Examples:
   addTensorrtFlags(command);
   return command.action((model: string, { dumpPasses, ...flags }: CompileFlags) => {
     const { rest, tensorrt, explain } = takeTensorrtFlags(flags, command.args.slice(1));
-    const options: CompileOptions = { ...rest, model, ...(tensorrt && { tensorrt }) };
+    // Of all commands, and not of compile: its context has them.
+    const { json: _json, quiet: _quiet, ...own } = rest as typeof rest & Partial<Record<'json' | 'quiet', boolean>>;
+    const options: CompileOptions = { ...own, model, ...(tensorrt && { tensorrt }) };
     refuseContradictions(options);
     return start(command, (context) => compileInto(context, options, { dumpPasses, explain }));
   });

@@ -62,7 +62,8 @@ export function printCompiled(context: CommandContext, compiled: Compiled, expla
     const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
     context.note(context.noteStyle.dim(`${formatBytes(total)} in ${seconds.toFixed(2)} s`));
   }
-  context.print(`${context.style.green('compiled')} ${context.style.bold(shown)}\n`);
+  const outcome = unbuilt.length === 0 ? context.style.green('compiled') : 'written, without engines:';
+  context.print(`${outcome} ${context.style.bold(shown)}\n`);
 }
 
 /** What was chosen for the user is told without being asked for. */

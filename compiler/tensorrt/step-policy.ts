@@ -62,8 +62,8 @@ function exitShares(
   const places = after.length === 1 ? `only behind loop ${loops}, the last` : `behind the loops ${after.join(', ')}`;
   if (given !== undefined) {
     if (given.length !== loops) {
-      const message = `There are ${given.length} shares of exits, and the model has ${loops} loops.`;
-      return fail(message, `Give --exit-shares ${loops} numbers that add up to 1.`);
+      const message = `There ${given.length === 1 ? 'is 1 share' : `are ${given.length} shares`} of exits, and the model has ${loops} loop${loops === 1 ? '' : 's'}.`;
+      return fail(message, `Give --exit-shares ${loops === 1 ? 'the number 1' : `${loops} numbers that add up to 1`}.`);
     }
     const none = given.findIndex((share, i) => share > 0 && !after.includes(i + 1));
     if (none >= 0) {

@@ -47,7 +47,7 @@ describe('without trtexec', () => {
       emptyEnv,
     );
     expect(exitCode).toBe(4);
-    expect(stdout).toBe(`compiled ${out}\n`);
+    expect(stdout).toBe(`written, without engines: ${out}\n`);
     const explained = stderr.slice(stderr.indexOf('error ')).trimEnd().split('\n');
     expect(explained).toEqual([
       `error trtexec-missing  ${out}`,
@@ -132,6 +132,19 @@ describe('what is decided before the work', () => {
     ['more positions than the model has', { maxContext: 4096 }, {}, 'impossible-policy: A context of 4096 positions'],
     ['a chunk beyond the context', { maxContext: 64, prefillChunk: 65 }, {}, 'Give --prefill-chunk 64 or less.'],
     ['fewer rows than groups', { maxRows: 2 }, { attentionGroups: 4 }, 'Rows attend in 4 groups'],
+    ['one share', { exitShares: [1] }, {}, 'There is 1 share of exits, and the model has 2 loops.'],
+    [
+      'a name that is none',
+      { maxRow: 2 } as TensorrtOptions,
+      {},
+      'unknown-option: There is no option "tensorrt.maxRow". Did you mean "maxRows"?',
+    ],
+    [
+      'a name for compile that is none',
+      {},
+      { precison: 'f16' } as Partial<CompileOptions>,
+      'There is no option "precison". Did you mean "precision"?',
+    ],
     ['shares of another number of loops', { exitShares: [0.5, 0.25, 0.25] }, {}, 'There are 3 shares of exits'],
     ['shares that are not all', { exitShares: [0.5, 0.25] }, {}, 'invalid-option: The option "exitShares"'],
     ['a mean beyond the loops', { meanLoops: 2.5 }, {}, 'Give --mean-loops a number from 1 to 2.'],
@@ -235,7 +248,7 @@ describe('with trtexec', () => {
       withStandIn({ fail: 'build:parse-error' }),
     );
     expect(exitCode).toBe(4);
-    expect(stdout).toBe(`compiled ${out}\n`);
+    expect(stdout).toBe(`written, without engines: ${out}\n`);
     expect(stderr).toContain('error trtexec-parser');
     expect(stderr).toContain('note no-engines');
     expect((await opened(out)).manifest.plans).toEqual([]);
