@@ -211,7 +211,7 @@ describe('profiles that follow from a policy', () => {
     expect(explainProfiles(kjv, engines).join('\n')).toMatchInlineSnapshot(`
       "Slots: 16. Tokens leave 50 % behind loop 1, 30 % behind loop 2, 20 % behind loop 3: after 1.7 of 3 loops on average.
       Steady state: 16 rows a step, one a slot and at any depth; of these 9 enter and 9 leave.
-      Heads: each row at an exit is asked whether it leaves: 16 of 16.
+      Heads: each row at an exit is asked whether it leaves: 16 of 16. Up to all tokens of a prompt may ask, as in rtc verify.
       Prelude: runs for the rows that enter, tuned for 9; where none does, for an idle row more.
       Context: 1024 positions are 16 pages of 64; the longest of 16 rows has 16/17 of it on average.
       Pages: 16 slots x 3 depths x 16 and page 0: 769; for prelude and coda 16 x 16 and page 0: 257.

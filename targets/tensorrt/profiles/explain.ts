@@ -39,7 +39,7 @@ function stepLines(policy: ProfilePolicy, has: (input: string) => boolean): stri
       ? `Slots: ${maxRows}. There is one loop: every row enters and leaves in every step.`
       : `Slots: ${maxRows}. Tokens leave ${early ? `${shares}: after ${decimal(meanLoops)} of ${loops} loops on average` : `behind loop ${loops}, as no share is told to leave earlier`}.`,
     `Steady state: ${plural(rows, 'row')} a step, one a slot and at any depth; of these ${entering} enter and ${leaving} leave.`,
-    `Heads: ${early ? 'each row at an exit is asked whether it leaves' : 'rows that leave have a token chosen'}: ${asking} of ${rows}.`,
+    `Heads: ${early ? 'each row at an exit is asked whether it leaves' : 'rows that leave have a token chosen'}: ${asking} of ${rows}. Up to all tokens of a prompt may ask, as in rtc verify.`,
   ];
   if (has('entering_rows'))
     lines.push(`Prelude: runs for the rows that enter, tuned for ${entering}; where none does, for an idle row more.`);
@@ -47,7 +47,7 @@ function stepLines(policy: ProfilePolicy, has: (input: string) => boolean): stri
   const pages = pagesOfContext(policy);
   const { block, boundary } = pagesOfAllSlots(policy);
   lines.push(
-    `Context: ${maxContext} positions are ${plural(pages, 'page')} of ${pageSize}; the longest of ${plural(rows, 'row')} has ${rows}/${rows + 1} of it on average.`,
+    `Context: ${plural(maxContext, 'position')} ${maxContext === 1 ? 'is' : 'are'} ${plural(pages, 'page')} of ${pageSize}; the longest of ${plural(rows, 'row')} has ${rows}/${rows + 1} of it on average.`,
     `Pages: ${maxRows} slots x ${plural(loops, 'depth')} x ${pages} and page 0: ${block}${
       has('boundary_page_table') ? `; for prelude and coda ${maxRows} x ${pages} and page 0: ${boundary}` : ''
     }.`,
