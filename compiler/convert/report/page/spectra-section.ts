@@ -34,7 +34,11 @@ export function spectraSection({ matrices, lora }: ConvertDocument): Markup | un
 <section>
   <h2>Spectra</h2>
   <h3>What sharing lost of each matrix, by singular value</h3>
-  <p>Logarithmic, the same scale everywhere: from ${power(least)} to ${power(most)} of the original’s norm.${lora?.calibration != null && ` Of the matrices weighted by what the model’s activations are on ${lora.calibration}.`} ${
+  <p>Logarithmic, the same scale everywhere: ${
+    lora?.calibration == null
+      ? `from ${power(least)} to ${power(most)} of the original’s norm.`
+      : `of the matrices weighted by what the model’s activations are on ${lora.calibration}.`
+  } ${
     all ? 'All singular values, largest first;' : 'Largest first, as many as were computed;'
   } filled are those that the factors keep. Beside a spectrum: what is lost still of the matrix.</p>
   <div class="wide"><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Singular values of every matrix">
