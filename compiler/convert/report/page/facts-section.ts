@@ -37,7 +37,7 @@ export function factsSection(document: ConvertDocument): Markup {
 function askedText({ asked, init, calibration }: NonNullable<ConvertDocument['lora']>): string {
   const ranks =
     'parameters' in asked
-      ? `ranks that lose least with ${percent(asked.parameters)} of the original’s parameters`
+      ? `ranks found for ${percent(asked.parameters)} of the original’s parameters`
       : typeof asked.rank === 'number'
         ? `rank ${asked.rank}`
         : `ranks ${Object.entries(asked.rank)
