@@ -2,6 +2,7 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Diagnostic } from '../../files/diagnostics.ts';
 import { formatBytes } from '../inspect/format-bytes.ts';
+import { calibrationBytes } from './calibrate/calibration-bytes.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import type { ConvertParts } from './convert-parts.ts';
 import { defaultShardBytes } from './place-checkpoint.ts';
@@ -12,7 +13,7 @@ import { checkpointBytes } from './write-checkpoint.ts';
 /** Whether there is room for the checkpoint, and for finished matrices that wait for it; undefined: there is. */
 export async function checkSpace(
   { stored, ranks, model }: Conversion,
-  { out, shardBytes = defaultShardBytes }: ConvertOptions,
+  { out, shardBytes = defaultShardBytes, lora }: ConvertOptions,
   { freeBytes }: Pick<ConvertParts, 'freeBytes'>,
 ): Promise<Diagnostic | undefined> {
   const factors = ranks.ranked.reduce((sum, { matrix: { rows, cols, shared }, rank }) => {
@@ -20,7 +21,8 @@ export async function checkSpace(
   }, 0);
   const companions = model.companions.map((path) => join(model.folder, path));
   // Each finished matrix is a file of its own with a header, and takes whole blocks of the disk.
-  const waiting = factors + ranks.ranked.length * 8192;
+  const roots = lora?.calibration === undefined ? 0 : calibrationBytes(model.spec);
+  const waiting = factors + ranks.ranked.length * 8192 + roots;
   const kept = Math.min(waiting, await sizeOf(await filesIn(workPath(out))));
   const needed = checkpointBytes(stored, shardBytes) + factors + waiting - kept + (await sizeOf(companions)) + 2 ** 20;
   const free = await freeBytes(out);

@@ -52,7 +52,10 @@ export interface LoraRanks {
   readonly calibration?: string | undefined;
 }
 
-/** Ranks that are found: those that lose least at a given size. */
+/**
+ * Ranks that are found: those with which hidden states change least at a given size, as far as the effects of single
+ * matrices say, which are measured on the calibration text, or without one on tokens at random.
+ */
 export interface LoraBudget {
   /** Size of all stored layers, factors included, as a share of the original's layers: 0.6. */
   readonly parameters: number;

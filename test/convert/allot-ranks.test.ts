@@ -85,10 +85,9 @@ describe('allotRanks', () => {
       { key: 'dear', rows: 30, cols: 30, singular: [3, 1] },
       { key: 'cheap', rows: 4, cols: 4, singular: [2.9, 2.8, 1] },
     ];
-    expect([...allotRanks(list, 16)]).toEqual([
-      ['dear', 0],
-      ['cheap', 2],
-    ]);
+    expect([...allotRanks(list, 16).values()]).toEqual([0, 2]);
+    // The dear one is next by its price, does not fit, and the cheap one behind it does.
+    expect([...allotRanks(list, 64).values()]).toEqual([0, 3]);
     expect([...allotRanks(list, 1000).values()]).toEqual([2, 3]);
   });
 
