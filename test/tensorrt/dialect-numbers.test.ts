@@ -69,7 +69,10 @@ describe.each(referenceNames)('%s', (name) => {
     expect(document.ok, formatVerifyReport(verified.value)).toBe(true);
     expect(executedBy).toContain('ONNX Runtime');
     expect(document.outputs.map((output) => output.name)).toEqual(expect.arrayContaining(['logits', 'generated']));
-    for (const output of document.outputs) expect(output.argmaxAgreement, output.name).toBe(1);
+    // How sure a step is of its token has no arg max, and so no agreement.
+    const compared = document.outputs.filter(({ argmaxAgreement }) => argmaxAgreement !== null);
+    expect(compared.map(({ name: of }) => of)).toEqual(expect.arrayContaining(['logits', 'generated']));
+    for (const output of compared) expect(output.argmaxAgreement, output.name).toBe(1);
   });
 
   test('in f16 and bf16, with Attention and in parts: within what rounding may do to the model', async () => {
